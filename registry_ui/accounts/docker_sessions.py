@@ -1,5 +1,6 @@
 """Docker sessions: the refresh tokens that ``docker login`` stores instead of a password.
 
+The token endpoint (token_auth/token_request.py) receives the request of a login and begins them.
 A refresh token has no expiry date (PROTOCOLS 1.9). It ends when the user revokes it, changes the
 password, or is blocked, when the access token that started the session ends, or after
 UNUSED_LIFETIME without use.

@@ -189,11 +189,14 @@ def _read_digests(plan: CopyPlan, repository: str, names: Collection[str]) -> Li
 
 
 def _exclude_removed(source: str, damaged: dict[str, str]) -> dict[str, str]:
-    """Return the damaged tags, except missing tags that users removed but the registry still lists.
+    """Return the damaged tags, except those that users have removed already.
+
+    The registry can still list a removed tag although its manifest is gone.
 
     Args:
         source: the source repository.
-        damaged: damage (``fault`` or ``missing``) by tag name.
+        damaged: by tag name, ``missing`` (the manifest is gone) or ``fault`` (it can't be read for
+            another reason).
     """
     removed = leftovers_in(RepositoryName(source))
     end_read()

@@ -1,4 +1,7 @@
-"""Service for garbage collections: request, cancel, close, list, and forecast."""
+"""Service for garbage collections: request, cancel, close, list, and forecast.
+
+The worker carries them out in runner.py.
+"""
 
 from __future__ import annotations
 

@@ -124,8 +124,8 @@ def _check_permission(
         message = f"you no longer have permission to {request.action} in {repository}"
         _refuse(request, token, policy.project, message)
     if policy.former is not None and not is_own:
-        # A token from before a move still covers the old name, and the old name still belongs to
-        # a project if only the image was renamed.
+        # A token that was issued before a move still permits the old path. If only the image was
+        # moved, the old path is still in its project, so that the checks above permit it, too.
         _refuse(request, token, policy.project, policy.former.refusal)
     return role
 

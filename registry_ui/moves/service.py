@@ -1,7 +1,7 @@
 """Move lifecycle: plan, confirm, retry, and cancel a move; extend or delete the old path.
 
-A worker first copies the content and then switches all references to the new path. After the
-switch, the old path can still be pulled for a grace period.
+The worker carries a move out in runner.py: it first copies the content and then switches all
+references to the new path. After the switch, the old path can still be pulled for a grace period.
 """
 
 from __future__ import annotations
@@ -262,8 +262,8 @@ def former_of(place: Place) -> list[tuple[OldPath, Move]]:
     return [(row, move) for row, move in db.session.execute(query)]
 
 
-def former_of_image(image: ContainerImage) -> list[tuple[OldPath, Move]]:
-    """Return the old paths of an image itself that can still be pulled, with their moves."""
+def old_paths_of_image(image: ContainerImage) -> list[tuple[OldPath, Move]]:
+    """Return the old paths from moves of this image alone, not of a place, with these moves."""
     query = (
         select(OldPath, Move)
         .join(Move, Move.id == OldPath.move_id)

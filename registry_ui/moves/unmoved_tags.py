@@ -145,8 +145,8 @@ def list_unmoved(move: Move) -> list[tuple[str, str]]:
 def why_nothing_was_copied(move: Move) -> str | None:
     """Return why no tag could be copied; None if one was copied or there was none to copy.
 
-    If no tag can be copied, a single tag is not the cause, and the move would change only the path,
-    without the content.
+    If every tag fails, the cause is not in the tags, and leaving all of them out is no remedy: the
+    move would change the path and leave the content behind.
     """
     is_unmoved = exists().where(
         UnmovedTag.move_id == CopiedTag.move_id,

@@ -1,8 +1,8 @@
 """Lifecycle of a removal: store a plan, confirm it, and queue it.
 
 A removal deletes tags, images, namespaces, or projects from the registry. Its plan is a list of
-steps that a background worker carries out. While a removal is waiting or running, no removal of the
-same target, of a part of it, or of something above it can start.
+steps that a background worker carries out (runner.py and steps.py). While a removal is waiting or
+running, no removal of the same target, of a part of it, or of something above it can start.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from ..reference_parser import MAX_PASTED_LENGTH, AnotherRegistry, parse_pasted
 
 #: Maximum number of characters of a search text; a pasted command with a reference can be longer.
 MAX_LENGTH = 255
-#: Maximum number of words that are searched for; more would not narrow the result.
+#: Maximum number of words that are searched for; more hardly narrow the result.
 MAX_WORDS = 6
 #: Minimum number of hex digits of a digest, because fewer digits would match too many digests.
 MIN_DIGEST_DIGITS = 7

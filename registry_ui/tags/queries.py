@@ -136,7 +136,7 @@ def _find_platforms_and_earlier(image_id: int, digests: Collection[str]) -> set[
 def related_digests(
     image_id: int, tags: Collection[Tag], digests: Collection[str]
 ) -> tuple[dict[str, set[str]], dict[str, set[str]]]:
-    """Return the subjects of digest tags to which each tag refers by its OCI index or its history.
+    """Find, for each tag, the subjects of digest tags that it contains now or contained before.
 
     Args:
         image_id: id of the image.

@@ -138,7 +138,8 @@ def _authenticate_header(
         raise Unauthorized("Only Basic credentials are accepted here.")
     username, password = authorization.username or "", authorization.password or ""
     if not username and not password:
-        # The OCI conformance suite sends ``Basic Og==`` if it has no credentials.
+        # Empty credentials count as none: the OCI conformance suite sends them (``Basic Og==``, an
+        # empty user name and password) if it has none.
         return ANONYMOUS
     return _authenticate_attempt(caller, Attempt(username, password, caller.address), lookup)
 

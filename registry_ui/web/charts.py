@@ -67,7 +67,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class DayColumn:
-    """The column of one day in a chart; ``title`` is the name of the day."""
+    """The column of one day in a chart; ``title`` is its date in words."""
 
     x: int
     y: float

@@ -74,7 +74,7 @@ def image(path: str, name: str) -> str:
         q=query.q,
         sort=query.sort,
         order=query.order,
-        former=moves.former_of_image(row) if "configure" in loaded.can else [],
+        former=moves.old_paths_of_image(row) if "configure" in loaded.can else [],
         chosen=request.args.getlist("chosen")[:MAX_CHOSEN],
         can=can,
         cached=cached,
