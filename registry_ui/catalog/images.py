@@ -16,18 +16,21 @@ def ensure_image(session: Session, project: Project, repository: str) -> Contain
     The image's row is locked until the end of the transaction.
     """
     name = repository[len(project.path) + 1 :]
-    insert_if_absent(
-        session,
-        ContainerImage,
-        project_id=project.id,
-        name=name,
-        path=repository,
-        created_at=utc_now(),
-        tag_count=0,
-        pull_count=0,
-        reconcile_wanted=False,
-    )
-    image = session.scalars(ContainerImage.select_locked(ContainerImage.path == repository)).one()
+    image = None
+    # A concurrent transaction can delete the row after the insert has found it.
+    while image is None:
+        insert_if_absent(
+            session,
+            ContainerImage,
+            project_id=project.id,
+            name=name,
+            path=repository,
+            created_at=utc_now(),
+            tag_count=0,
+            pull_count=0,
+            reconcile_wanted=False,
+        )
+        image = lock_image_of(session, repository)
     image.emptied_at = None
     return image
 

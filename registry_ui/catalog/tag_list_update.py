@@ -42,6 +42,7 @@ def apply_tag_list(session: Session, image: ContainerImage, listing: TagListing)
 
     Changes that no event reported are added to the tag history and checked for violations of
     protection rules. An image without tags is deleted, or hidden while the trash has tags of it.
+    An answer that is older than one that was applied already changes nothing.
 
     Args:
         session: the session of the current transaction.
@@ -52,6 +53,8 @@ def apply_tag_list(session: Session, image: ContainerImage, listing: TagListing)
         The number of tags that were added, changed, and removed.
     """
     started_at, listed_names = listing.started_at, set(listing.names)
+    if image.reconciled_at is not None and image.reconciled_at > started_at:
+        return Outcome(image.path, tags=image.tag_count)
     rows = _load_rows(session, image)
     outcome = Outcome(image.path, tags=len(listed_names), damaged=len(listing.live.damaged))
     for name in listed_names - rows.keys():
@@ -144,7 +147,8 @@ def _update_damage(rows: Mapping[str, Tag], listing: TagListing) -> None:
 
 def _delete_or_hide_if_empty(session: Session, image: ContainerImage, listing: TagListing) -> None:
     """Delete an image that has no tags, or hide it from lists while the trash has tags of it."""
-    if listing.names or _has_push_since(image, listing.started_at):
+    has_tags = session.scalar(select(Tag.id).where(Tag.image_id == image.id).limit(1)) is not None
+    if has_tags or _has_push_since(image, listing.started_at):
         image.emptied_at = None
     elif session.scalar(select(TrashedTag.id).where(TrashedTag.repository == image.path).limit(1)):
         image.emptied_at = listing.started_at

@@ -37,6 +37,7 @@ class Collector:
 
     def __init__(self, command: tuple[str, ...], lock: Path) -> None:
         self.output = CollectorOutput()
+        self._lock = lock
         self._process = subprocess.Popen(
             [
                 sys.executable,
@@ -73,8 +74,12 @@ class Collector:
         return code
 
     def end(self) -> None:
-        """End the collector if it still runs: SIGTERM first, SIGKILL after END_TIMEOUT seconds."""
-        if self.status is not None:
+        """End the collector if it still runs, and the processes that it started and left behind.
+
+        SIGTERM first, SIGKILL after END_TIMEOUT seconds. Processes that have left the collector's
+        process group are not reached; is_gone() returns False as long as they run.
+        """
+        if self.status is not None and is_gone(self._lock):
             return
         for signal_number in (signal.SIGTERM, signal.SIGKILL):
             with suppress(ProcessLookupError):
@@ -82,7 +87,6 @@ class Collector:
             with suppress(subprocess.TimeoutExpired):
                 self._process.wait(END_TIMEOUT)
                 break
-        # Kill processes that the collector started and left behind.
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._reader.join(READ_TIMEOUT)

@@ -203,6 +203,8 @@ def _run_collector(
             while (status := collector.status) is None:
                 lease.renew(marked=collector.output.marked)
                 time.sleep(POLL_INTERVAL)
+            collector.end()
+            _wait_until_gone(lease, lock)
         except Canceled:
             collector.end()
             _wait_until_gone(lease, lock)

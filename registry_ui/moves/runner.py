@@ -8,6 +8,7 @@ transaction.
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -85,6 +86,8 @@ def _carry_out(lease: MoveLease, phase: Callable[[MoveLease], None]) -> None:
     except (Deferred, LeaseLost, DBAPIError):
         raise  # Database errors are left to the next worker as well.
     except Exception:
+        if not threading.main_thread().is_alive():
+            raise Deferred from None  # The worker ends, and its thread pools accept no more calls.
         # A bug in this code must not leave pushes stopped, so handle it like any other error.
         logger.exception("move %s broke off", lease.move.id)
         _handle_error(lease, InternalError())
@@ -124,10 +127,11 @@ def _start_undo(lease: MoveLease) -> None:
 def _stop_move(lease: MoveLease, problem: str) -> None:
     """Stop a move and lift its write freeze; a user then decides whether to retry or cancel.
 
-    If the old path was being deleted, it stays until a user decides.
+    After the switch, neither is possible: the content is at the new path alone. If the old path was
+    being deleted, it stays until a user decides.
     """
     move = lease.move
-    state = "grace" if move.state == "retiring" else "failed"
+    state = "failed" if move.switched_at is None else "grace"
     with writing() as session:
         lease.update(session, state=state, problem=problem)
         _lift_freeze(session, move.source)
@@ -215,7 +219,15 @@ def _verify(lease: MoveLease) -> None:
         raise OperationFailed(f"{move.target} was taken meanwhile.") from None
     for row in rows:
         lease.renew()
-        reconcile(RepositoryName(row.target))
+        _reconcile_or_log(RepositoryName(row.target))
+
+
+def _reconcile_or_log(repository: RepositoryName) -> None:
+    """Reconcile a repository, and only log an exception: the move itself is over."""
+    try:
+        reconcile(repository)
+    except Exception:
+        logger.exception("%s was not reconciled after its move", repository)
 
 
 def _undo(lease: MoveLease) -> None:

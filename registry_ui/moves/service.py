@@ -100,7 +100,7 @@ def retry(actor: Actor, move_id: int) -> Move:
         StateConflict: the move has not failed.
     """
     with writing() as session:
-        move = _lock_move(session, move_id, {"failed"})
+        move = _lock_unswitched_move(session, move_id, {"failed"})
         move.state, move.requested_by = "waiting", actor.name
         for row in session.scalars(
             select(MovedRepository).where(MovedRepository.move_id == move.id)
@@ -119,7 +119,7 @@ def cancel(actor: Actor, move_id: int) -> Move:
         StateConflict: the move has been switched or has ended.
     """
     with writing() as session:
-        move = _lock_move(
+        move = _lock_unswitched_move(
             session,
             move_id,
             {"planned", "waiting", "copying", "fenced", "settling", "verifying", "failed"},
@@ -291,6 +291,17 @@ def _lock_paths(session: Session, move: Move) -> None:
     paths = {*prefixes(move.source), *prefixes(move.target)}
     places = select(Place.id).where(Place.path.in_(paths)).order_by(Place.path)
     session.execute(places.with_for_update())
+
+
+def _lock_unswitched_move(session: Session, move_id: int, states: set[str]) -> Move:
+    """Lock a move in one of these states, whose content is at the old path.
+
+    After the switch, to cancel it would delete the content at the new path.
+    """
+    move = _lock_move(session, move_id, states)
+    if move.switched_at is not None:
+        raise StateConflict(NOT_POSSIBLE, hint="Reload the page to see how far it is.")
+    return move
 
 
 def _lock_move(session: Session, move_id: int, states: set[str]) -> Move:

@@ -39,13 +39,18 @@ def start(actor: Actor, plan: RemovalPlan, place: Place) -> Removal:
         Conflict: find_obstacle() found an obstacle, such as an unfinished move.
     """
     with writing() as session:
-        _lock_place(session, place)
-        require_no_obstacle(session, plan.kind, plan.target, place)
-        removal = _removal_from_plan(plan, place, actor)
-        session.add(removal)
-        _record_start(session, actor, removal)
-        session.flush()
-        return removal
+        return add_started(session, actor, plan, place)
+
+
+def add_started(session: Session, actor: Actor, plan: RemovalPlan, place: Place) -> Removal:
+    """Store a plan as a removal to be carried out, as start() does, in the caller's transaction."""
+    _lock_place(session, place)
+    require_no_obstacle(session, plan.kind, plan.target, place)
+    removal = _removal_from_plan(plan, place, actor)
+    session.add(removal)
+    _record_start(session, actor, removal)
+    session.flush()
+    return removal
 
 
 def save_plan(actor: Actor, plan: RemovalPlan, place: Place) -> Removal:

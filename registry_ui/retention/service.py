@@ -23,7 +23,7 @@ from ..removals.plan import RemovalOptions, RemovalPlan
 from ..removals.planned_manifests import record_missing_subjects
 from ..removals.planned_tags import planned_references
 from ..removals.planner import plan_tags
-from ..removals.service import add_plan, has_running_operation, start
+from ..removals.service import add_plan, add_started, has_running_operation
 from ..tags.match_counts import pluralize
 from ..tags.orphans import without_subject
 from ..trash import service as trash
@@ -237,12 +237,14 @@ def run(actor: Actor, policy_id: int) -> Removal | None:
     if the policy was changed, disabled, or deleted meanwhile.
     """
     row = db.session.get(RetentionPolicy, policy_id, populate_existing=True)
-    if row is None or not row.is_enabled or row.seen != Rules.of(row).fingerprint:
+    if row is None or not _can_run(row):
         return None
     place = db.session.get_one(Place, row.place_id)
     removal, problem = None, ""
     try:
-        removal = start(actor, plan_of(place, Rules.of(row)), place)
+        removal = _start_if_unchanged(actor, place, policy_id, Rules.of(row))
+        if removal is None:
+            return None
     except AppError as error:
         reasons = error.errors.values() if isinstance(error, Invalid) else ()
         problem = " ".join([error.message, *reasons])
@@ -260,6 +262,25 @@ def run(actor: Actor, policy_id: int) -> Removal | None:
     return removal
 
 
+def _can_run(row: RetentionPolicy) -> bool:
+    """Return whether a policy is enabled, and its settings are those of its last dry run."""
+    return row.is_enabled and row.seen == Rules.of(row).fingerprint
+
+
+def _start_if_unchanged(actor: Actor, place: Place, policy_id: int, rules: Rules) -> Removal | None:
+    """Start the removal that a policy's rules ask for.
+
+    To plan it can take minutes. Return None if the policy was changed, disabled, or deleted in the
+    meantime.
+    """
+    plan = plan_of(place, rules)
+    with writing() as session:
+        row = session.get(RetentionPolicy, policy_id, with_for_update=True, populate_existing=True)
+        if row is None or not _can_run(row) or Rules.of(row) != rules:
+            return None
+        return add_started(session, actor, plan, place)
+
+
 def run_due() -> list[int]:
     """Run all enabled policies that are due; return the IDs of the removals that were started.
 
@@ -274,9 +295,19 @@ def run_due() -> list[int]:
     removal_ids = []
     for policy_id, path in db.session.execute(query.order_by(RetentionPolicy.id)).all():
         if not has_running_operation(db.session(), path) and _claim(policy_id, latest_run):
-            removal = run(WORKER, policy_id)
+            removal = _run_or_log(policy_id, path)
             removal_ids += [removal.id] if removal else []
     return removal_ids
+
+
+def _run_or_log(policy_id: int, path: str) -> Removal | None:
+    """Run a policy, and only log an exception, so that the other policies can run."""
+    try:
+        return run(WORKER, policy_id)
+    except Exception:
+        db.session.rollback()
+        logger.exception("retention of %s broke off", path)
+        return None
 
 
 def _is_due(latest_run: datetime) -> ColumnElement[bool]:

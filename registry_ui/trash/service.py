@@ -199,10 +199,13 @@ def purge_due() -> list[int]:
     A project is skipped until the next run if something in it is being deleted, or if the registry
     does not answer.
     """
-    query = select(TrashedTag.project_id).where(TrashedTag.purge_at <= utc_now()).distinct()
+    due_projects = select(TrashedTag.project_id).where(TrashedTag.purge_at <= utc_now())
+    query = due_projects.distinct().order_by(TrashedTag.project_id)
     removal_ids = []
     for project_id in db.session.scalars(query).all():
-        project = db.session.get_one(Project, project_id)
+        project = db.session.get(Project, project_id)
+        if project is None:  # It was deleted while others were planned.
+            continue
         due = (
             select(TrashedTag)
             .where(TrashedTag.project_id == project_id, TrashedTag.purge_at <= utc_now())

@@ -16,6 +16,7 @@ from registry_ui.distribution.references import IndexEntries
 from registry_ui.errors import Conflict
 from registry_ui.garbage_collection import runner
 from registry_ui.garbage_collection import service as garbage_collection
+from registry_ui.garbage_collection.process import is_gone
 from registry_ui.jobs.tasks import resume
 from registry_ui.manifests.blobs import record_contents
 from registry_ui.models import Fence, GarbageCollection, Manifest, utc_now
@@ -88,6 +89,13 @@ def run(site, collection_id: int) -> GarbageCollection:
     with site.app.app_context():
         runner.run(collection_id)
     return site.row(GarbageCollection, id=collection_id)
+
+
+def test_what_a_collector_has_left_running_ends_before_anybody_pushes(site, collector, tmp_path):
+    left = "subprocess.Popen(['sleep', '600'], stdout=-3, stderr=-3, close_fds=False)"
+    collector.write_text(f"import subprocess\n{left}\n{collector.read_text()}")
+    assert run(site, begun(site)).state == "done"
+    assert is_gone(tmp_path / "collector.lock")
 
 
 # -- by page ---------------------------------------------------------------------
@@ -186,7 +194,7 @@ def test_an_earlier_collector_that_lives_for_long_keeps_the_fence(site, admin, m
 
     monkeypatch.setattr(runner, "is_gone", is_gone)
     row = run(site, begun(site))
-    assert [fences for fences, _ in seen] == [1] * 4
+    assert [fences for fences, _ in seen] == [1] * 5  # four before it, one after it
     assert "an earlier collector started still runs" in seen[1][1]
     assert (row.state, row.problem, site.rows(Fence)) == ("done", "", [])
 
