@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import json
 import os
 import re
 import shutil
 import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -167,8 +167,10 @@ def copy_checkout(target: Path) -> Path:
     )
     names = list(filter(None, listed.stdout.split("\0")))
     # Without the bytecode, the first start in each copy compiles every module again.
-    modules = [name for name in names if name.endswith(".py")]
-    for name in names + [importlib.util.cache_from_source(module) for module in modules]:
+    modules = [Path(name) for name in names if name.endswith(".py")]
+    suffix = f".{sys.implementation.cache_tag}.pyc"
+    names += [f"{module.parent}/__pycache__/{module.stem}{suffix}" for module in modules]
+    for name in names:
         if (ROOT / name).is_file():
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, target / name)
