@@ -31,18 +31,19 @@ def plain(storage, tmp_path):
         yield stack
 
 
-@pytest.mark.parametrize("kind", [Skopeo, DockerClient])
-def test_every_image_is_pulled_by_its_old_name_after_one_confirmation(plain, kind):
+def test_every_image_is_pulled_by_its_old_name_after_one_confirmation(plain):
     address = "/-/admin/unassigned/adopt"
+    references = [f"{plain.config.registry_host}/{name}:1.0" for name in OLD]
     with workshop() as tools:
-        client = kind(tools, plain.config.registry_host)
-        token = plain.fill.access_token("jane.doe", "read_registry")
-        works(client.login("jane.doe", token))
-        references = [f"{plain.config.registry_host}/{name}:1.0" for name in OLD]
-        assert [client.pull(reference).returncode for reference in references] != [0] * len(OLD)
+        clients = [kind(tools, plain.config.registry_host) for kind in (Skopeo, DockerClient)]
+        for client in clients:
+            token = plain.fill.access_token("jane.doe", "read_registry")
+            works(client.login("jane.doe", token))
+            assert [client.pull(reference).returncode for reference in references] != [0] * len(OLD)
         plain.site(ADMIN).press(f"{address}?parts=2&visibility=internal", address, "digest")
-        for reference in references:
-            works(client.pull(reference))
+        for client in clients:
+            for reference in references:
+                works(client.pull(reference))
     plain.until(lambda: not plain.fill.rows(UnassignedRepository), 60)
     images = {image.path: image.tag_count for image in plain.fill.rows(ContainerImage)}
     assert images == dict.fromkeys(OLD, 1)

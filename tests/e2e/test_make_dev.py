@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from config import ROOT
-from tests.support.make_run import Run, copy_checkout, free_ports
+from tests.support.make_run import Run, checked_out
 from tests.support.processes import until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
@@ -20,15 +19,12 @@ LISTENING = "0A"
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    checkout = copy_checkout(tmp_path_factory.mktemp("clone"))
-    (checkout / ".venv").symlink_to(ROOT / ".venv")
-    with pytest.MonkeyPatch.context() as environ:
-        environ.setenv("FLASK_RUN_HOST", "0.0.0.0")  # as another project of the developer wants it
-        run = Run(checkout, free_ports(), "dev", VAR=str(tmp_path_factory.mktemp("var")))
-    try:
+    with checked_out(tmp_path_factory.mktemp("clone")) as place:
+        with pytest.MonkeyPatch.context() as environ:
+            # As another project of the developer wants it.
+            environ.setenv("FLASK_RUN_HOST", "0.0.0.0")
+            run = place.begin("dev")
         yield run.ready()
-    finally:
-        run.stop()
 
 
 def edit(file: Path, old: str, new: str) -> None:

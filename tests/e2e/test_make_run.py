@@ -1,4 +1,8 @@
-"""`make run` from a checkout, as a new user runs it: issue text "What a new user does", 1."""
+"""`make run` from a checkout, as a new user runs it: issue text "What a new user does", 1.
+
+A start is the most expensive step of these tests. So each run is looked at, and ended in the one
+way that is tested next; the run after it shows that nothing was lost.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +15,13 @@ import subprocess
 import pytest
 import requests
 
-from config import ROOT
 from tests.support.make_run import (
     START_DEADLINE,
     STOP_DEADLINE,
     Place,
     Run,
     alive,
+    checked_out,
     copy_checkout,
     free_ports,
 )
@@ -25,15 +29,14 @@ from tests.support.processes import until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 
+#: A word in the command of each process, by its name in the Procfile.
+COMMANDS = {"registry": "config.yml", "web": "gunicorn", "worker": "registry_ui.worker"}
+
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    checkout = copy_checkout(tmp_path_factory.mktemp("clone"))
-    (checkout / ".venv").symlink_to(ROOT / ".venv")
-    place = Place(checkout)
-    yield place
-    for run in reversed(place.runs):
-        run.stop()
+    with checked_out(tmp_path_factory.mktemp("clone")) as place:
+        yield place
 
 
 @pytest.fixture
@@ -59,6 +62,40 @@ def push_and_see(place: Place, repository: str) -> None:
     run = place.run()
     run.push(repository, "1.0", place.password)
     until(lambda: run.shows(repository, place.password))
+
+
+def refuses(port: int) -> bool:
+    """Return whether no program listens at a port of this machine."""
+    try:
+        socket.create_connection(("localhost", port)).close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
+# -- the first start ---------------------------------------------------------------
+
+
+#: A registry that dies as soon as it is asked to serve.
+DYING_REGISTRY = """#!/bin/sh
+[ "$1" = --version ] || kill -9 $$
+echo registry github.com/docker/distribution 2.8.3
+"""
+
+
+def test_a_first_start_in_which_the_registry_dies_loses_no_password(place, tmp_path, monkeypatch):
+    """All ends before the sign-in was shown: the next start shows it."""
+    (tmp_path / "registry").write_text(DYING_REGISTRY)
+    (tmp_path / "registry").chmod(0o755)
+    with monkeypatch.context() as environ:
+        environ.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+        first = place.begin()
+    assert first.wait() != 0
+    assert "registry was ended by SIGKILL" in first.output
+    assert str(place.var / "log" / "registry.log") in first.output
+    assert "(shown only now)" not in first.output
+    assert "(shown only now)" in place.run().output
+    assert not (place.var / "first_start").exists()
 
 
 def test_it_prints_where_it_is_how_to_sign_in_and_what_to_try(place):
@@ -113,7 +150,7 @@ def test_no_log_holds_a_secret(place):
     run = place.run()
     run.bearer(place.password)
     secrets = [
-        place.flask("registry-token", "show"),
+        place.registry_token(),
         place.password,
         (place.var / "secret_key").read_text().strip(),
     ]
@@ -130,7 +167,18 @@ def test_commands_work_without_settings(place):
         "token", "create", "admin", "--name", "for a test", "--scopes", "read_registry"
     )
     assert place.run().bearer(token).status_code == 200
-    assert place.flask("registry-token", "show") in place.registry_config()
+
+
+def test_a_worker_of_the_pages_that_dies_is_replaced(place):
+    run = place.run()
+    master, *workers = run.pids("gunicorn")
+    os.kill(workers[0], signal.SIGKILL)
+    until(lambda: len(run.pids("gunicorn")) == 1 + len(workers) and not alive(workers[0]))
+    assert alive(master)
+    assert run.get("/readyz").ok
+
+
+# -- another start beside it -------------------------------------------------------
 
 
 def test_a_second_start_of_the_same_says_that_it_runs(place, other):
@@ -141,80 +189,35 @@ def test_a_second_start_of_the_same_says_that_it_runs(place, other):
     assert run.get("/readyz").ok
 
 
-@pytest.mark.parametrize(("which", "setting"), [(0, "PORT"), (1, "REGISTRY_PORT")])
-def test_a_taken_port_is_named_before_anything_starts(place, other, tmp_path, which, setting):
+def test_a_start_that_is_refused_says_why_in_a_sentence_and_starts_nothing(place, other, tmp_path):
+    """Here the port of the registry is taken; test_launch_refusals.py has the other reasons."""
     place.run()
-    ports = list(free_ports())
-    ports[which] = place.ports[which]
-    second = other(tuple(ports))
+    ports = free_ports()[0], place.ports[1]
+    second = other(ports)
     assert second.process.wait(START_DEADLINE) != 0
-    until(lambda: f"port {ports[which]} is taken" in second.output)
-    assert f"REGISTRY_UI_{setting}={ports[which] + 1} make run" in second.output
+    until(lambda: f"port {ports[1]} is taken" in second.output)
+    assert f"REGISTRY_UI_REGISTRY_PORT={ports[1] + 1} make run" in second.output
+    assert "Traceback" not in second.output
     assert "Starting" not in second.output
     assert not (tmp_path / "var" / "log").exists()
 
 
-def test_ctrl_c_ends_all_and_the_next_run_goes_on_with_the_same_data(place):
-    push_and_see(place, "admin/hello/kept")
+# -- how a run ends ----------------------------------------------------------------
+
+
+def test_processes_that_are_killed_end_all_and_a_new_run_has_lost_nothing(place):
+    """All at once. For each that dies alone, another test shows that this ends all."""
+    push_and_see(place, "admin/hello/before")
     run = place.run()
-    certificate = (place.var / "token" / "certificate.pem").read_bytes()
-    assert len(run.pids()) >= 5  # make, the launcher, and the three of the Procfile
-    run.stop()
-    for port in place.ports:
-        with pytest.raises(ConnectionRefusedError), socket.create_connection(("localhost", port)):
-            pass
-    again = place.run()
-    assert again is not run
-    assert "(shown only now)" not in again.output
-    assert (place.var / "token" / "certificate.pem").read_bytes() == certificate
-    assert again.shows("admin/hello/kept", place.password)
-
-
-def test_make_that_is_told_to_end_ends_all(place):
-    run = place.run()
-    run.process.terminate()
-    run.wait()
-    assert place.run() is not run
-
-
-def test_a_first_start_that_was_cut_short_loses_no_password(other, tmp_path):
-    """The registry can't start, so the sign-in was not shown: the next start shows it."""
-    blocked = tmp_path / "var" / "registry" / "data"
-    blocked.parent.mkdir(parents=True)
-    blocked.touch()
-    first = other()
-    assert first.process.wait(START_DEADLINE) != 0
-    assert "(shown only now)" not in first.output
-    blocked.unlink()
-    assert "(shown only now)" in other().ready().output
-    assert not (tmp_path / "var" / "first_start").exists()
-
-
-def test_a_reset_of_the_registry_token_is_taken_up_by_a_restart(place):
-    place.run()
-    before = place.flask("registry-token", "show")
-    place.flask("registry-token", "reset")
-    token = place.flask("registry-token", "show")
-    assert token != before
-    place.run().stop()
-    place.run()
-    assert token in place.registry_config()
-    push_and_see(place, "admin/hello/reset")
-
-
-@pytest.mark.parametrize(
-    ("name", "command"),
-    [("registry", "config.yml"), ("web", "gunicorn"), ("worker", "registry_ui.worker")],
-)
-def test_a_process_that_dies_ends_all_and_a_new_run_has_lost_nothing(place, name, command):
-    push_and_see(place, f"admin/hello/before-{name}")
-    run = place.run()
-    os.kill(run.pids(command)[0], signal.SIGKILL)
+    # All are looked up first, because the launcher ends the others as soon as one has died.
+    for process in [run.pids(word)[0] for word in COMMANDS.values()]:
+        os.kill(process, signal.SIGKILL)
     assert run.wait() != 0
-    assert f"{name} was ended by SIGKILL" in run.output
-    assert str(place.var / "log" / f"{name}.log") in run.output
-    assert place.run().shows(f"admin/hello/before-{name}", place.password)
-    push_and_see(place, f"admin/hello/after-{name}")
+    named = re.search(r"(\w+) was ended by SIGKILL", run.output)[1]
+    assert named in COMMANDS
+    assert str(place.var / "log" / f"{named}.log") in run.output
+    assert place.run().shows("admin/hello/before", place.password)
+    push_and_see(place, "admin/hello/after")
 
 
 @pytest.mark.parametrize("command", ["make run", "registry_ui.launch"])
@@ -227,27 +230,58 @@ def test_nothing_outlives_the_launcher_or_make_and_a_new_run_works_at_once(place
     assert again.shows("admin/hello/survivor", place.password)
 
 
-def test_a_worker_of_the_pages_that_dies_is_replaced(place):
+def test_ctrl_c_ends_all_and_the_next_run_goes_on_with_the_same_data(place):
+    """It also takes up a registry token that was reset meanwhile."""
+    push_and_see(place, "admin/hello/kept")
     run = place.run()
-    master, *workers = run.pids("gunicorn")
-    os.kill(workers[0], signal.SIGKILL)
-    until(lambda: len(run.pids("gunicorn")) == 1 + len(workers) and not alive(workers[0]))
-    assert alive(master)
-    assert run.get("/readyz").ok
+    certificate = (place.var / "token" / "certificate.pem").read_bytes()
+    before = place.registry_token()
+    place.flask("registry-token", "reset")
+    assert len(run.pids()) >= 5  # make, the launcher, and the three of the Procfile
+    run.stop()
+    assert all(refuses(port) for port in place.ports)
+    again = place.run()
+    assert again is not run
+    assert "(shown only now)" not in again.output
+    assert (place.var / "token" / "certificate.pem").read_bytes() == certificate
+    assert again.shows("admin/hello/kept", place.password)
+    token = place.flask("registry-token", "show")
+    assert token != before
+    assert token == place.registry_token()
+    push_and_see(place, "admin/hello/reset")
 
 
-def test_a_registry_of_ones_own_is_used_and_told_how_to_join(other, tmp_path):
+def test_make_that_is_told_to_end_ends_all(place):
+    run = place.run()
+    run.process.terminate()
+    run.wait()
+    assert run.pids() == []
+    assert all(refuses(port) for port in place.ports)
+
+
+# -- other settings ----------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def chosen(tmp_path_factory):
+    """A first run with a registry and an administrator of one's own."""
     url = f"http://localhost:{free_ports()[0]}"
-    run = other(REGISTRY_URL=url).ready()
+    account = {"ADMIN_USERNAME": "root", "ADMIN_PASSWORD": "correct horse battery"}
+    with checked_out(tmp_path_factory.mktemp("chosen")) as place:
+        yield place, place.run(REGISTRY_URL=url, **account), url
+
+
+def test_a_registry_of_ones_own_is_used_and_told_how_to_join(chosen):
+    place, run, url = chosen
     assert f"the registry does not answer at {url}/v2/" in run.output
     assert f'url: "http://localhost:{run.port}/api/v4/registry_events"' in run.output
     assert f'realm: "http://localhost:{run.port}/jwt/auth"' in run.output
-    assert f"docker login {url.removeprefix('http://')} -u admin\n" in run.output
-    assert not (tmp_path / "var" / "registry").exists()
+    assert f"docker login {url.removeprefix('http://')} -u root\n" in run.output
+    assert not (place.var / "registry").exists()
 
 
-def test_a_chosen_password_is_taken_and_not_printed(other):
-    run = other(ADMIN_USERNAME="root", ADMIN_PASSWORD="correct horse battery").ready()
+def test_a_chosen_password_is_taken_and_not_printed(chosen):
+    _, run, _ = chosen
     assert "Sign in    root (forgotten? .venv/bin/flask user password root)\n" in run.output
     assert "correct horse" not in run.output
     answer = requests.get(
@@ -258,20 +292,12 @@ def test_a_chosen_password_is_taken_and_not_printed(other):
     assert answer.status_code == 200
 
 
-@pytest.mark.parametrize(
-    ("setting", "value", "message"),
-    [
-        ("ADMIN_PASSWORD", "short", "A password has"),
-        ("ADMIN_USERNAME", "No Name", "The user name can't be used"),
-        ("PORT", "http", "REGISTRY_UI_PORT is 'http'"),
-        ("DATABASE_URL", "postgresql://localhost:1/none", "the database postgresql"),
-    ],
-)
-def test_a_setting_that_cannot_be_used_is_said_in_a_sentence(other, setting, value, message):
-    run = other(**{setting: value})
-    assert run.process.wait(START_DEADLINE) != 0
-    until(lambda: message in run.output)
-    assert "Traceback" not in run.output
+def test_a_web_process_that_dies_alone_ends_all(chosen):
+    _, run, _ = chosen
+    run.end_by_killing("web", COMMANDS["web"])
+
+
+# -- the packages ------------------------------------------------------------------
 
 
 @pytest.mark.slow

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import socket
 
 import pytest
 import requests
 
-from config import ROOT
-from tests.support.make_run import Place, copy_checkout
-from tests.support.processes import free_port, required, until
+from tests.support.make_run import STOP_DEADLINE, checked_out
+from tests.support.processes import Server, free_port, required, until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 
@@ -19,12 +16,8 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     required("nginx")
-    checkout = copy_checkout(tmp_path_factory.mktemp("clone"))
-    (checkout / ".venv").symlink_to(ROOT / ".venv")
-    place = Place(checkout)
-    yield place
-    for run in reversed(place.runs):
-        run.stop()
+    with checked_out(tmp_path_factory.mktemp("clone")) as place:
+        yield place
 
 
 @pytest.fixture(scope="module")
@@ -60,21 +53,30 @@ def test_nobody_else_can_read_what_it_wrote(place, settings):
     assert [path for path in files if path.stat().st_mode & 0o077] == []
 
 
-def test_an_nginx_that_dies_ends_all_and_nothing_is_left(place, settings):
-    run = place.run(**settings)
-    os.kill(run.pids("nginx")[0], signal.SIGKILL)
-    assert run.wait() != 0
-    assert "gate was ended by SIGKILL" in run.output
-    again = place.run(**settings)
-    again.push("admin/hello/again", "1.0", place.password)
-    again.stop()
+def test_an_nginx_that_dies_ends_all_and_is_not_in_the_way_of_the_next(place, settings):
+    place.run(**settings).end_by_killing("gate", "nginx")
     for port in (*place.ports, int(settings["REGISTRY_BACKEND_PORT"])):
         with pytest.raises(ConnectionRefusedError), socket.create_connection(("localhost", port)):
             pass
+    # Only nginx starts again: the socket that it left could be in its way, and nothing else.
+    assert (place.var / "gate" / "inner.sock").is_socket()
+    script = str(place.var / "gate" / "run")
+    again = Server(["sh", script], place.var / "log" / "gate.log", cwd=place.checkout)
+    try:
+        again.wait_for_port(place.ports[1])
+        # It is asked to end as the launcher asks it.
+        again.process.terminate()
+        assert again.process.wait(STOP_DEADLINE) == 0
+    finally:
+        again.stop()
 
 
 def test_without_the_setting_the_registry_is_where_it_was(place):
     run = place.run()
+    assert run.shows("admin/hello/app", place.password)
     run.push("admin/hello/plain", "1.0", place.password)
     assert run.pids("nginx") == []
-    run.stop()
+
+
+def test_a_worker_that_dies_ends_all(place):
+    place.run().end_by_killing("worker", "registry_ui.worker")

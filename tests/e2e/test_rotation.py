@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from operator import ge
 from typing import Any
 
 import pytest
@@ -23,7 +24,9 @@ from tests.support.stack import Client, Stack, running
 from tests.unit.bearer import header_of
 
 #: How long people pull and push. REGISTRY_UI_TEST_SOAK_SECONDS=120 is the long run.
-SECONDS = float(os.environ.get("REGISTRY_UI_TEST_SOAK_SECONDS", "20"))
+SECONDS = float(os.environ.get("REGISTRY_UI_TEST_SOAK_SECONDS", "4"))
+#: How often each of them does so at least between two changes of the keys.
+ROUNDS = 3
 
 pytestmark = [
     pytest.mark.e2e,
@@ -53,14 +56,18 @@ class Crowd:
     failures: list[str] = field(default_factory=list)
     failed: threading.Event = field(default_factory=threading.Event)
     over: threading.Event = field(default_factory=threading.Event)
+    #: How many rounds each of them has done.
+    done: list[int] = field(default_factory=list)
 
     def fail(self, what: str) -> None:
         self.failures.append(what)
         self.failed.set()
 
     def go_on(self, seconds: float) -> None:
-        """Let them work for so long; not longer, if one of them fails."""
+        """Let them work for so long, and each some rounds; not longer, if one of them fails."""
+        goals = [done + ROUNDS for done in self.done]
         self.failed.wait(seconds)
+        until(lambda: self.failures or all(map(ge, self.done, goals)), 60, "some rounds of each")
         assert not self.failures, self.failures[0]
 
     def keys_since(self, moment: float) -> set[str]:
@@ -100,7 +107,7 @@ class Witness(Client):
 @contextmanager
 def at_work(*people: Any, crowd: Crowd) -> Iterator[None]:
     """Let each do their round again and again, in a thread."""
-    done = dict.fromkeys(range(len(people)), 0)
+    crowd.done = [0] * len(people)
 
     def work(number: int) -> None:
         for round_ in itertools.count():
@@ -111,18 +118,18 @@ def at_work(*people: Any, crowd: Crowd) -> Iterator[None]:
             except Exception as error:  # noqa: BLE001 - whatever it is, it is a failure
                 crowd.fail(repr(error))
                 return
-            done[number] += 1
+            crowd.done[number] += 1
 
     with ThreadPoolExecutor(len(people)) as pool:
         try:
-            for number in done:
+            for number in range(len(people)):
                 pool.submit(work, number)
-            until(lambda: crowd.failures or min(done.values()) > 1, 30, "everyone at work")
+            until(lambda: crowd.failures or min(crowd.done) > 1, 30, "everyone at work")
             yield
         finally:
             crowd.over.set()
     assert not crowd.failures, crowd.failures[0]
-    assert min(done.values()) > 5
+    assert min(crowd.done) > 5
 
 
 class Site:

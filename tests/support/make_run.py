@@ -9,10 +9,14 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import requests
+import yaml
 
 from config import ROOT
 from tests.support.processes import free_port, required, until
@@ -80,6 +84,16 @@ class Run:
             os.killpg(self.process.pid, signum)
         return self.wait()
 
+    def end_by_killing(self, name: str, command: str) -> None:
+        """Kill one of the processes; check that this ends all, and that its name and log are said.
+
+        The command is a word by which to find the process, and the name is that of the Procfile.
+        """
+        os.kill(self.pids(command)[0], signal.SIGKILL)
+        assert self.wait() != 0
+        assert f"{name} was ended by SIGKILL" in self.output
+        assert f"log/{name}.log" in self.output
+
     def pids(self, word: str = "") -> list[int]:
         """Return processes whose command holds the word, the parents first."""
         found = []
@@ -143,7 +157,7 @@ def free_ports() -> tuple[int, int]:
 
 
 def copy_checkout(target: Path) -> Path:
-    """Copy what a clone would hold, and what is not committed yet."""
+    """Copy what a clone would hold, what is not committed yet, and the bytecode of both."""
     listed = subprocess.run(
         [required("git"), "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,
@@ -151,11 +165,28 @@ def copy_checkout(target: Path) -> Path:
         capture_output=True,
         text=True,
     )
-    for name in filter(None, listed.stdout.split("\0")):
+    names = list(filter(None, listed.stdout.split("\0")))
+    # Without the bytecode, the first start in each copy compiles every module again.
+    modules = [Path(name) for name in names if name.endswith(".py")]
+    suffix = f".{sys.implementation.cache_tag}.pyc"
+    names += [f"{module.parent}/__pycache__/{module.stem}{suffix}" for module in modules]
+    for name in names:
         if (ROOT / name).is_file():
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, target / name)
     return target
+
+
+@contextmanager
+def checked_out(home: Path) -> Iterator[Place]:
+    """A copy of the checkout with the packages of this one; its runs are stopped at the end."""
+    place = Place(copy_checkout(home))
+    (place.checkout / ".venv").symlink_to(ROOT / ".venv")
+    try:
+        yield place
+    finally:
+        for run in reversed(place.runs):
+            run.stop()
 
 
 class Place:
@@ -177,11 +208,14 @@ class Place:
             return self.runs[-1]
         return self.run_anew(**settings)
 
+    def begin(self, target: str = "run", **settings: str) -> Run:
+        """Return a new run, which does not answer yet."""
+        self.runs.append(Run(self.checkout, self.ports, target, **settings))
+        return self.runs[-1]
+
     def run_anew(self, **settings: str) -> Run:
         """Return a new run that answers, whatever an earlier one left."""
-        run = Run(self.checkout, self.ports, **settings)
-        self.runs.append(run)
-        run.ready()
+        run = self.begin(**settings).ready()
         if found := re.search(r"password (\S+) \(shown only now\)", run.output):
             self.password = found[1]
         return run
@@ -199,5 +233,9 @@ class Place:
         )
         return done.stdout.strip()
 
-    def registry_config(self) -> str:
-        return (self.var / "registry" / "config.yml").read_text()
+    def registry_token(self) -> str:
+        """Return the secret with which the registry of the last run sends its events."""
+        config = yaml.safe_load((self.var / "registry" / "config.yml").read_text())
+        (endpoint,) = config["notifications"]["endpoints"]
+        (value,) = endpoint["headers"]["Authorization"]
+        return value.removeprefix("Bearer ")
