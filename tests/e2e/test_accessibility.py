@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from tests.support.accessibility import COLOURS, small_targets, violations
-from tests.support.browser import chromium
 
 pytestmark = pytest.mark.e2e
 BAD = """
@@ -17,9 +16,9 @@ BAD = """
 
 
 @pytest.fixture
-def page():
-    with chromium() as browser:
-        yield browser.new_page()
+def page(browser):
+    with browser.new_context() as context:
+        yield context.new_page()
 
 
 def rules(found: list[str]) -> set[str]:

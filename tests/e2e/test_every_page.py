@@ -32,7 +32,7 @@ from registry_ui.moves.membership_changes import RoleChange
 from registry_ui.moves.planner import MovePlan
 from registry_ui.names import RepositoryName
 from tests.support.accessibility import COLOURS, small_targets, violations
-from tests.support.browser import Window, chromium, window
+from tests.support.browser import Window, window
 from tests.support.live import tiny
 from tests.support.stack import ADMIN
 from tests.web.support import PASSWORD
@@ -47,12 +47,6 @@ ONE = image([Step("CMD one")])
 AMD, ARM = tiny("amd"), tiny("arm", platform="linux/arm64/v8")
 #: As long as names may be, without a place to break.
 LONG = "a" * 60
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as made:
-        yield made
 
 
 @pytest.fixture(scope="module")
@@ -337,7 +331,7 @@ def test_every_page_fits_is_open_to_all_and_leaves_the_browser_quiet(stack, brow
             "public": f"/{project}",
         }.items():
             complaints += look(made, f"{name} of a visitor", address)
-        made.sign_in(ADMIN)
+        made.be(stack, ADMIN)
         every = pages(project) | copies(stack, project) | moves(stack, project)
         for name, address in every.items():
             complaints += look(made, name, address)
