@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from playwright.sync_api import Browser
 
 from tests.support import registry as registries
+from tests.support.browser import chromium
 from tests.support.stack import Stack, running
 from tests.support.storage import Storage
 
@@ -23,4 +25,14 @@ def stack(
 ) -> Iterator[Stack]:
     """The running product. Tests make places of their own in it."""
     with running(tmp_path_factory.mktemp("stack"), storage, registry_version) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """The one Chromium of all files: starting it takes longer than a test. Each test has windows.
+
+    A window has cookies, a cache and a storage of its own, and is closed by its test.
+    """
+    with chromium() as made:
         yield made

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.accessibility import COLOURS, small_targets, violations
-from tests.support.browser import chromium
+from tests.support.accessibility import COLOURS, markup, small_targets, violations
 
 pytestmark = pytest.mark.e2e
 BAD = """
@@ -17,9 +16,9 @@ BAD = """
 
 
 @pytest.fixture
-def page():
-    with chromium() as browser:
-        yield browser.new_page()
+def page(browser):
+    with browser.new_context() as context:
+        yield context.new_page()
 
 
 def rules(found: list[str]) -> set[str]:
@@ -37,3 +36,27 @@ def test_axe_finds_what_is_wrong_with_a_page(page):
 def test_targets_of_less_than_24_pixels_are_found(page):
     page.set_content(BAD)
     assert [found.partition(":")[0] for found in small_targets(page)][1:] == ["too small, 20 x 30"]
+
+
+GOOD = """<main><h1>One</h1><h2>Two</h2><nav aria-label="a"><a href="/">x</a></nav>
+<label>A <input></label></main>"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('<a href="/">x', '<a href="/"> '),
+        ("<h2>Two</h2>", "<h3>Two</h3>"),
+        ("<label>A <input></label>", "<label>A</label> <input>"),
+        ("<a href", '<a class="pale" href'),
+        ("</nav>", '</nav><nav aria-label="a"><a href="/">x</a></nav>'),
+    ],
+    ids=["words", "outline", "label", "class", "two of one name"],
+)
+def test_markup_that_axe_may_judge_otherwise_is_other_markup(page, old, new):
+    page.set_content(GOOD)
+    seen = markup(page)
+    page.set_content(GOOD.replace("Two", "Other words").replace('href="/"', 'href="/other"'))
+    assert markup(page) == seen
+    page.set_content(GOOD.replace(old, new))
+    assert markup(page) - seen

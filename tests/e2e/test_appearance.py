@@ -7,7 +7,7 @@ from playwright.sync_api import expect
 
 from registry_ui.demo.images import Step, image
 from tests.support.accessibility import violations
-from tests.support.browser import chromium, window
+from tests.support.browser import window
 from tests.support.stack import ADMIN
 
 pytestmark = [
@@ -17,12 +17,6 @@ pytestmark = [
 ]
 
 ONE = image([Step("CMD one")])
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as made:
-        yield made
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +31,7 @@ def project(stack):
 def admin(browser, stack):
     """The administrator's window, dark; it may not complain about anything."""
     with window(browser, stack.config.public_url, color_scheme="dark") as made:
-        made.sign_in(ADMIN)
+        made.be(stack, ADMIN)
         yield made
         assert made.problems == []
 

@@ -10,7 +10,7 @@ from playwright.sync_api import expect
 
 from registry_ui.demo.images import Step, image
 from registry_ui.names import is_trash_tag
-from tests.support.browser import chromium, window
+from tests.support.browser import window
 from tests.support.page_actions import (
     add_member,
     announced,
@@ -27,12 +27,6 @@ pytestmark = [
 ]
 
 ONE, TWO = image([Step("CMD one")]), image([Step("CMD two")])
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as made:
-        yield made
 
 
 @pytest.fixture
@@ -96,9 +90,9 @@ def test_signing_out_ends_it(stack, visitor):
 # -- browsing --------------------------------------------------------------------
 
 
-def test_the_tree_opens_to_tags_that_come_live_and_lead_to_the_tag(filled, visitor):
+def test_the_tree_opens_to_tags_that_come_live_and_lead_to_the_tag(stack, filled, visitor):
     project, user = filled
-    visitor.sign_in(user)
+    visitor.be(stack, user)
     visitor.go("/")
     visitor.link(project).click()
     page = visitor.page
@@ -117,7 +111,7 @@ def test_the_tree_opens_to_tags_that_come_live_and_lead_to_the_tag(filled, visit
 
 def test_the_tree_shows_a_tag_that_was_pushed_after_the_page_was_opened(stack, filled, visitor):
     project, user = filled
-    visitor.sign_in(user)
+    visitor.be(stack, user)
     visitor.go(f"/{project}")
     stack.client(stack.developer(project)).put(f"{project}/python/web/api", "later", ONE)
     tree_node(visitor.page, "python/web/api").click()
@@ -126,7 +120,7 @@ def test_the_tree_shows_a_tag_that_was_pushed_after_the_page_was_opened(stack, f
 
 def test_the_tree_says_when_the_registry_is_down_and_tries_again(stack, filled, visitor):
     project, user = filled
-    visitor.sign_in(user)
+    visitor.be(stack, user)
     visitor.go(f"/{project}")
     page = visitor.page
     stack.stop("registry")
@@ -143,9 +137,9 @@ def test_the_tree_says_when_the_registry_is_down_and_tries_again(stack, filled, 
     expect(visitor.link("root")).to_be_visible()
 
 
-def test_sorting_and_searching_tags_live_in_the_address(filled, visitor):
+def test_sorting_and_searching_tags_live_in_the_address(stack, filled, visitor):
     project, user = filled
-    visitor.sign_in(user)
+    visitor.be(stack, user)
     visitor.go(f"/{project}/-/images/python/web/api")
     page = visitor.page
     names = page.get_by_role("table", name="Tags of").get_by_role("rowheader")
@@ -189,7 +183,7 @@ def test_the_copy_button_copies_the_command_and_announces_it(browser, stack, fil
     project, user = filled
     base = stack.config.public_url
     with window(browser, base, permissions=["clipboard-read", "clipboard-write"]) as made:
-        made.sign_in(user)
+        made.be(stack, user)
         made.go(f"/{project}/-/images/python/web/api/-/tags/1.0")
         made.button("Copy the pull command").click()
         announced(made.page, "Copied")
@@ -223,7 +217,7 @@ def test_the_theme_is_chosen_and_kept(browser, stack):
 
 def test_a_tag_is_deleted_after_a_preview_and_its_sibling_stays(stack, filled, visitor):
     project, user = filled
-    visitor.sign_in(user)
+    visitor.be(stack, user)
     visitor.go(f"/{project}/-/images/python/web/api/-/tags/latest")
     visitor.link("Delete tag").click()
     visitor.says(f"{project}/python/web/api:latest")
@@ -241,7 +235,7 @@ def test_a_tag_is_deleted_after_a_preview_and_its_sibling_stays(stack, filled, v
 
 def test_a_deletion_can_be_left_without_harm(stack, filled, visitor):
     project, user = filled
-    visitor.sign_in(user)
+    visitor.be(stack, user)
     visitor.go(f"/{project}/-/images/python/web/api/-/tags/latest/-/delete")
     visitor.link("Keep it").click()
     visitor.says(ONE.digest)
@@ -252,7 +246,7 @@ def test_an_image_is_deleted_by_the_worker_while_the_page_shows_how_far_it_is(
     stack, filled, visitor
 ):
     project, user = filled
-    visitor.sign_in(user)
+    visitor.be(stack, user)
     visitor.go(f"/{project}/-/images/python/web/api")
     visitor.link("Delete image").click()
     visitor.page.get_by_label("to confirm").fill(f"{project}/python/web/api")
@@ -273,7 +267,7 @@ def test_an_image_is_deleted_by_the_worker_while_the_page_shows_how_far_it_is(
 
 def test_namespace_project_and_member_are_made_and_the_empty_project_teaches(stack, visitor):
     user = stack.developer(stack.place())
-    visitor.sign_in(user)
+    visitor.be(stack, user)
     project = make_namespace_and_project(visitor, f"{user}-made")
     host = stack.config.registry_host
     visitor.says(f"docker login {host} -u {user}")
@@ -290,7 +284,7 @@ def test_namespace_project_and_member_are_made_and_the_empty_project_teaches(sta
 
 def test_a_name_that_is_taken_is_refused_with_what_was_typed(stack, visitor):
     project = stack.place()
-    visitor.sign_in(ADMIN)
+    visitor.be(stack, ADMIN)
     visitor.go("/-/new/namespace")
     visitor.page.get_by_label("Name", exact=True).fill(project.partition("/")[0])
     visitor.page.get_by_label("Description").fill("kept words")
@@ -303,7 +297,8 @@ def test_a_name_that_is_taken_is_refused_with_what_was_typed(stack, visitor):
 
 def test_an_access_token_is_shown_once_works_and_ends_when_revoked(stack, visitor):
     user = stack.developer(stack.place())
-    visitor.sign_in(user)
+    visitor.be(stack, user)
+    visitor.go("/")
     visitor.link(f"Profile of {user}").click()
     page = visitor.page
     page.get_by_label("Name", exact=True).fill("laptop")
@@ -324,7 +319,8 @@ def test_an_access_token_is_shown_once_works_and_ends_when_revoked(stack, visito
 
 
 def test_the_registry_token_is_reset_and_the_old_one_revoked(stack, visitor):
-    visitor.sign_in(ADMIN)
+    visitor.be(stack, ADMIN)
+    visitor.go("/")
     visitor.link("Admin").click()
     visitor.link("Registry token").click()
     page = visitor.page

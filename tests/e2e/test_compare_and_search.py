@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import expect
 
 from registry_ui.demo.images import Step, image, layer
-from tests.support.browser import chromium, window
+from tests.support.browser import window
 from tests.support.stack import ADMIN
 
 pytestmark = [
@@ -19,12 +19,6 @@ BASE = layer({"base": "x" * 5000}, "ADD base")
 ONE = image([BASE, layer({"one": "1"}, "COPY one"), Step("CMD one")])
 TWO = image([BASE, layer({"two": "22"}, "COPY two"), Step("CMD two")])
 NAME = "Search everywhere"
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as made:
-        yield made
 
 
 @pytest.fixture
@@ -41,7 +35,7 @@ def visitor(browser, stack, request):
     """A window with JavaScript, and one without; it may not complain about anything."""
     options = {"java_script_enabled": request.param}
     with window(browser, stack.config.public_url, **options) as made:
-        made.sign_in(ADMIN)
+        made.be(stack, ADMIN)
         yield made
         assert made.problems == []
 
@@ -50,7 +44,7 @@ def visitor(browser, stack, request):
 def quick(browser, stack):
     """A window in which the script runs."""
     with window(browser, stack.config.public_url) as made:
-        made.sign_in(ADMIN)
+        made.be(stack, ADMIN)
         yield made
         assert made.problems == []
 
@@ -95,7 +89,7 @@ def test_where_a_page_has_a_search_of_its_own_the_stroke_goes_there(quick):
 def test_on_a_telephone_the_header_leads_to_the_search(browser, stack, project):
     size = {"width": 360, "height": 700}
     with window(browser, stack.config.public_url, viewport=size) as made:
-        made.sign_in(ADMIN)
+        made.be(stack, ADMIN)
         made.go("/")
         made.link(NAME).click()
         field = made.page.get_by_label("Search everything")

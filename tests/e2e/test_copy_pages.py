@@ -13,7 +13,7 @@ import requests
 from registry_ui.demo.artifacts import attestation, signature, signature_tag
 from registry_ui.demo.images import index
 from tests.e2e.test_removal_pages import until_it_says
-from tests.support.browser import chromium, window
+from tests.support.browser import window
 from tests.support.engines import docker, skopeo
 from tests.support.live import tiny
 
@@ -26,12 +26,6 @@ pytestmark = [
 AMD, ARM = tiny("amd"), tiny("arm", platform="linux/arm64")
 BOTH = index([AMD, ARM, attestation(AMD), attestation(ARM)])
 PROOF = signature(BOTH, "example.test/app")
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as made:
-        yield made
 
 
 @pytest.fixture
@@ -59,7 +53,7 @@ def test_a_tag_is_promoted_from_its_page_and_pulled_at_the_target(
 ):
     source, target, somebody = places
     with window(browser, stack.config.public_url, java_script_enabled=script) as made:
-        made.sign_in(somebody)
+        made.be(stack, somebody)
         made.go(f"/{source}/-/images/app/-/tags/1.2-rc1")
         made.link("Copy or promote…").click()
         made.page.get_by_label("To project").fill("no/such/project")
@@ -98,7 +92,7 @@ def pulled_by_skopeo(stack, home: Path, username: str, reference: str) -> str:
 def test_several_ticked_tags_are_copied_by_one_plan(stack, browser, places):
     source, target, somebody = places
     with window(browser, stack.config.public_url) as made:
-        made.sign_in(somebody)
+        made.be(stack, somebody)
         made.go(f"/{source}/-/images/app")
         made.page.get_by_label("Choose other", exact=True).check()
         made.page.get_by_label("Choose 1.2-rc1", exact=True).check()

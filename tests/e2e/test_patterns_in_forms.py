@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import expect
 
-from tests.support.browser import chromium, window
+from tests.support.browser import window
 from tests.support.live import tiny
 from tests.support.stack import ADMIN
 
@@ -14,12 +14,6 @@ pytestmark = [
     pytest.mark.timeout(180),
     pytest.mark.parametrize("storage", ["sqlite"], indirect=True),
 ]
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as made:
-        yield made
 
 
 @pytest.fixture
@@ -33,7 +27,7 @@ def test_a_policy_that_would_keep_nothing_by_name_is_confirmed_first(
     stack, browser, project, script
 ):
     with window(browser, stack.config.public_url, java_script_enabled=script) as made:
-        made.sign_in(ADMIN)
+        made.be(stack, ADMIN)
         made.go(f"/{project}/-/retention")
         page = made.page
         page.get_by_label("Images").press_sequentially("team/**")
@@ -54,7 +48,7 @@ def test_a_policy_that_would_keep_nothing_by_name_is_confirmed_first(
 
 def test_forms_of_rules_and_removals_count_while_somebody_types(stack, browser, project):
     with window(browser, stack.config.public_url) as made:
-        made.sign_in(ADMIN)
+        made.be(stack, ADMIN)
         found = made.page.locator("#matches")
         made.go(f"/{project}/-/protection")
         made.page.get_by_role("textbox", name="Tags").press_sequentially("v?, {")

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from registry_ui.demo.images import index
-from tests.support.browser import chromium, window
+from tests.support.browser import window
 from tests.support.live import tiny
 from tests.support.stack import ADMIN
 
@@ -21,12 +21,6 @@ ONE, TWO = tiny("one"), tiny("two")
 BOTH = index([tiny("amd"), tiny("arm", platform="linux/arm64")])
 
 
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as made:
-        yield made
-
-
 @pytest.fixture
 def project(stack):
     tags = {f"1.{n}": ONE for n in range(60)} | {"both": BOTH, "two": TWO}
@@ -38,7 +32,7 @@ def test_tags_of_two_pages_are_deleted_by_one_plan_and_one_comes_back(
     stack, browser, project, script
 ):
     with window(browser, stack.config.public_url, java_script_enabled=script) as made:
-        made.sign_in(ADMIN)
+        made.be(stack, ADMIN)
         made.go(f"/{project}/-/images/app")
         made.page.get_by_label("Choose both", exact=True).check()
         made.button("Keep the choice for other pages").click()

@@ -7,7 +7,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.support.browser import chromium, window
+from tests.support.browser import window
 from tests.support.live import tiny
 
 pytestmark = [
@@ -17,12 +17,6 @@ pytestmark = [
 ]
 
 ONE, TWO = tiny("one"), tiny("two")
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as made:
-        yield made
 
 
 @pytest.fixture(scope="module")

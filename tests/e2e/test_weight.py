@@ -8,7 +8,7 @@ import pytest
 
 from registry_ui.demo import samples
 from registry_ui.demo.images import Step, image
-from tests.support.browser import chromium, window
+from tests.support.browser import window
 from tests.support.stack import ADMIN
 
 pytestmark = [
@@ -22,12 +22,6 @@ WHOLE_PAGE = 60_000
 OUR_SCRIPT, OUR_STYLE = 4_000, 12_000
 #: Layout that moves while a page loads; Lighthouse calls 0.1 good.
 SHIFT = 0.02
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as made:
-        yield made
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +56,7 @@ def admin(browser, stack):
     """The administrator's window; it may not complain about anything."""
     with window(browser, stack.config.public_url) as made:
         made.page.add_init_script(WATCH_SHIFTS)
-        made.sign_in(ADMIN)
+        made.be(stack, ADMIN)
         yield made
         assert made.problems == []
 

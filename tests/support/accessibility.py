@@ -24,6 +24,16 @@ def violations(page: Page, *rules: str) -> list[str]:
     return found
 
 
+def markup(page: Page) -> set[str]:
+    """Return what axe judges a page by: its kinds of element, and its outline.
+
+    A kind is an element's place among its ancestors, its attributes, and whether it has words, has
+    a label, is visible, or is cut off; the same kind has the same colors. The outline is what
+    heading or landmark follows on which, and whether two landmarks have one name.
+    """
+    return set(page.evaluate(MARKUP))
+
+
 def small_targets(page: Page) -> list[str]:
     """Return controls of less than 24 by 24 px. A link within a text may be as high as its line."""
     found: list[str] = page.evaluate(SMALL)
@@ -42,3 +52,26 @@ SMALL = """() => [...document.querySelectorAll("a, button, input, select, summar
   .map(([e, target]) => [e, target.getBoundingClientRect()])
   .filter(([e, box]) => box.right > 0 && (box.width < 24 || box.height < 24))
   .map(([e, box]) => `too small, ${box.width} x ${box.height}: ${e.outerHTML.slice(0, 160)}`)"""
+#: Values that differ from page to page, as those of addresses and ids do, are left out.
+MARKUP = """() => {
+  const valued = new Set(["class", "role", "type", "aria-current", "aria-hidden", "tabindex"]);
+  const places = new Map(), kinds = new Set(), names = new Set();
+  let last = "";
+  for (const e of document.body.querySelectorAll("*")) {
+    const attributes = [...e.attributes].map(({ name, value }) =>
+      valued.has(name) ? `${name}=${value}` : name).sort().join(" ");
+    const place = `${places.get(e.parentElement) ?? ""} > ${e.localName} ${attributes}`;
+    places.set(e, place);
+    const words = e.textContent.trim() !== "", cut = e.scrollWidth > e.clientWidth;
+    kinds.add(`${place} (${words}, ${e.labels?.length}, ${e.checkVisibility()}, ${cut})`);
+    if (!e.matches("h1, h2, h3, h4, h5, h6, main, nav, header, footer, aside, section, [role]"))
+      continue;
+    kinds.add(`${last}, then ${e.localName}`);
+    last = e.localName;
+    const label = e.getAttribute("aria-label") ?? e.getAttribute("aria-labelledby");
+    const name = `${last} ${label}`;
+    if (label && names.has(name)) kinds.add(`twice: ${name}`);
+    names.add(name);
+  }
+  return [...kinds];
+}"""

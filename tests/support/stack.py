@@ -214,6 +214,13 @@ class Stack:
             person.sign_in(username, password)
         return person
 
+    def session_cookie(self, username: str) -> tuple[str, str]:
+        """Name and value of the cookie of a browser that this user has signed in with."""
+        name = self.app.config["SESSION_COOKIE_NAME"]
+        cookie = self.fill.browser(username).client.get_cookie(name)
+        assert cookie is not None
+        return name, cookie.value
+
     # -- what there is -----------------------------------------------------------
 
     def api(self, path: str, username: str = ADMIN) -> requests.Response:
