@@ -20,7 +20,7 @@ from registry_ui.processes import end_with_parent
 # Bind to the loopback address. Other machines connect through a reverse proxy.
 bind = f"127.0.0.1:{Config.from_environ().port}"
 workers = 2
-#: Load the application once, before the workers are forked: they start at once and share its memory.
+#: Load the application before the workers are forked: they start at once and share its memory.
 preload_app = True
 #: Pages and password checks can't use all threads: see registry_ui/http/admission.py.
 threads = THREADS
