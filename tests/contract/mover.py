@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import signal
-import subprocess
-import sys
 from collections.abc import Iterable
 from typing import Any
 from unittest import mock
 
 from sqlalchemy import update
 
-from config import ROOT
 from registry_ui.db.session import db
 from registry_ui.demo.images import DOCKER, Manifest, index
 from registry_ui.jobs.tasks import resume
 from registry_ui.models import Fence, Move, Place, Removal
+from tests.contract import move_process
 from tests.support.html import Page
 from tests.support.live import LiveSite, environ_of, tiny
+from tests.support.worker_processes import run_until_killed
 
 ONE, TWO = tiny("one"), tiny("two", family=DOCKER)
 AMD, ARM = tiny("amd"), tiny("arm", platform="linux/arm64")
@@ -106,17 +104,8 @@ class Mover(LiveSite):
         """Carry a move out in a process that kills itself, -9, at a call of that name."""
         with self.app.app_context():
             db.session.remove()
-        command = [sys.executable, "-m", "tests.contract.move_process", str(move_id), where]
-        done = subprocess.run(
-            [*command, str(number), str(LIFETIME)],
-            cwd=ROOT,
-            env=environ_of(self.config),
-            capture_output=True,
-            text=True,
-            timeout=100,
-            check=False,
-        )
-        assert done.returncode == -signal.SIGKILL, done.stderr
+        arguments = (move_id, where, number, LIFETIME)
+        run_until_killed(move_process.main, *arguments, environ=environ_of(self.config))
 
     def readable(self, path: str) -> set[str]:
         """Those of all digests that can be pulled from a repository."""
