@@ -32,8 +32,8 @@ def dying(call: Callable[..., Any], number: int) -> Callable[..., Any]:
     return call_or_die
 
 
-def main(move_id: int, where: str, number: int, lifetime: int) -> None:
-    write_freeze.GRACE = timedelta(seconds=1)
+def main(move_id: int, where: str, number: int, lifetime: int, grace: timedelta) -> None:
+    write_freeze.GRACE = grace
     app = create_app(replace(Config.from_environ(), token_lifetime=lifetime))
     room, _, name = where.rpartition(".")
     owner: Any = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import timedelta
 from typing import Any
 from unittest import mock
 
@@ -26,6 +27,9 @@ DIGESTS = {tag: manifest.digest for tag, manifest in TAGS.items()}
 EVERYTHING = {part.digest for manifest in TAGS.values() for part in manifest.walk()}
 #: Seconds that a token lives here: a move waits for the last one.
 LIFETIME = 1
+#: How long a move waits after that. It is negative because each test uses its tokens at once, and
+#: every check of a move that waits takes several statements.
+GRACE = timedelta(seconds=-0.8)
 IMAGES = ("", "web", "web/api")
 
 
@@ -104,7 +108,7 @@ class Mover(LiveSite):
         """Carry a move out in a process that kills itself, -9, at a call of that name."""
         with self.app.app_context():
             db.session.remove()
-        arguments = (move_id, where, number, LIFETIME)
+        arguments = (move_id, where, number, LIFETIME, GRACE)
         run_until_killed(move_process.main, *arguments, environ=environ_of(self.config))
 
     def readable(self, path: str) -> set[str]:
