@@ -16,7 +16,7 @@ from typing import Any
 
 from config import Config
 from registry_ui import create_app
-from registry_ui.moves import runner
+from registry_ui.moves import progress, runner
 from registry_ui.operations import write_freeze
 
 
@@ -32,8 +32,18 @@ def dying(call: Callable[..., Any], number: int) -> Callable[..., Any]:
     return call_or_die
 
 
-def main(move_id: int, where: str, number: int, lifetime: int, grace: timedelta) -> None:
-    write_freeze.GRACE = grace
+def set_batch_size(size: int) -> None:
+    """Record what is copied in batches of another size, of each kind."""
+    progress.BATCH_SIZE = progress.RECORD_BATCH_SIZE = size
+    runner.transfer.HISTORY_BATCH_SIZE = size
+
+
+def main(
+    move_id: int, where: str, number: int, wait: tuple[int, timedelta], batch_size: int
+) -> None:
+    """Run a move; ``wait`` is the lifetime of tokens in seconds, and the wait after it."""
+    lifetime, write_freeze.GRACE = wait
+    set_batch_size(batch_size)
     app = create_app(replace(Config.from_environ(), token_lifetime=lifetime))
     room, _, name = where.rpartition(".")
     owner: Any = {

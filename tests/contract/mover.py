@@ -13,6 +13,7 @@ from registry_ui.db.session import db
 from registry_ui.demo.images import DOCKER, Manifest, index
 from registry_ui.jobs.tasks import resume
 from registry_ui.models import Fence, Move, Place, Removal
+from registry_ui.moves import progress
 from tests.contract import move_process
 from tests.support.html import Page
 from tests.support.live import LiveSite, environ_of, tiny
@@ -108,7 +109,8 @@ class Mover(LiveSite):
         """Carry a move out in a process that kills itself, -9, at a call of that name."""
         with self.app.app_context():
             db.session.remove()
-        arguments = (move_id, where, number, LIFETIME, GRACE)
+        wait = (LIFETIME, GRACE)
+        arguments = (move_id, where, number, wait, progress.BATCH_SIZE)
         run_until_killed(move_process.main, *arguments, environ=environ_of(self.config))
 
     def readable(self, path: str) -> set[str]:
