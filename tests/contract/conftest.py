@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,7 @@ from flask import Flask
 from config import Config
 from registry_ui.distribution.client import RegistryClient
 from registry_ui.operations import write_freeze
-from tests.contract.mover import LIFETIME, Mover
+from tests.contract.mover import GRACE, LIFETIME, Mover
 from tests.support import registry as registries
 from tests.support.hostile_storage import HostileStorage
 from tests.support.live import LiveSite, Pusher, signer_of
@@ -117,7 +116,7 @@ def mover(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Mover]:
     """A site with a project that can move: bearer tokens end soon there."""
-    monkeypatch.setattr(write_freeze, "GRACE", timedelta(seconds=1))
+    monkeypatch.setattr(write_freeze, "GRACE", GRACE)
     app = make_app(
         registry_url=live_registry.url,
         registry_host=f"localhost:{live_registry.port}",

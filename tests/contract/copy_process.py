@@ -1,10 +1,9 @@
-"""A worker that dies like one: ``python -m tests.contract.copy_process ID METHOD NUMBER``."""
+"""A worker that dies like one: it ends itself, -9, behind a call to the registry."""
 
 from __future__ import annotations
 
 import os
 import signal
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -26,14 +25,9 @@ def dying(call: Callable[..., Any], number: int) -> Callable[..., Any]:
     return call_and_die
 
 
-def main() -> None:
+def main(copy_id: int, method: str, number: int) -> None:
     app = create_app()
     client = app.extensions["registry"]
-    method = sys.argv[2]
-    setattr(client, method, dying(getattr(client, method), int(sys.argv[3])))
+    setattr(client, method, dying(getattr(client, method), number))
     with app.app_context():
-        copies.run(int(sys.argv[1]))
-
-
-if __name__ == "__main__":
-    main()
+        copies.run(copy_id)

@@ -1,4 +1,4 @@
-"""A worker that dies like one in the middle of a move: ``… ID method number lifetime``.
+"""A worker that dies like one in the middle of a move.
 
 It ends itself, -9, at the start of the given call of a function: one of the client of the
 registry, of the phases (``work``), or of what they do with one repository (``transfer``).
@@ -9,7 +9,6 @@ from __future__ import annotations
 import itertools
 import os
 import signal
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -17,7 +16,7 @@ from typing import Any
 
 from config import Config
 from registry_ui import create_app
-from registry_ui.moves import runner
+from registry_ui.moves import progress, runner
 from registry_ui.operations import write_freeze
 
 
@@ -33,25 +32,30 @@ def dying(call: Callable[..., Any], number: int) -> Callable[..., Any]:
     return call_or_die
 
 
-def main() -> None:
-    move_id, where, number, lifetime = sys.argv[1:]
-    write_freeze.GRACE = timedelta(seconds=1)
-    app = create_app(replace(Config.from_environ(), token_lifetime=int(lifetime)))
+def set_batch_size(size: int) -> None:
+    """Record what is copied in batches of another size, of each kind."""
+    progress.BATCH_SIZE = progress.RECORD_BATCH_SIZE = size
+    runner.transfer.HISTORY_BATCH_SIZE = size
+
+
+def main(
+    move_id: int, where: str, number: int, wait: tuple[int, timedelta], batch_size: int
+) -> None:
+    """Run a move; ``wait`` is the lifetime of tokens in seconds, and the wait after it."""
+    lifetime, write_freeze.GRACE = wait
+    set_batch_size(batch_size)
+    app = create_app(replace(Config.from_environ(), token_lifetime=lifetime))
     room, _, name = where.rpartition(".")
     owner: Any = {
         "client": app.extensions["registry"],
         "work": runner,
         "transfer": runner.transfer,
     }[room]
-    setattr(owner, name, dying(getattr(owner, name), int(number)))
+    setattr(owner, name, dying(getattr(owner, name), number))
     if room == "work":
         # The phases were looked up by name when the module was read.
         for state, phase in runner.PHASES.items():
             if phase.__name__ == name:
                 runner.PHASES[state] = getattr(owner, name)
     with app.app_context():
-        runner.run(int(move_id))
-
-
-if __name__ == "__main__":
-    main()
+        runner.run(move_id)

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import signal
-import subprocess
-import sys
 from collections.abc import Iterable
+from datetime import timedelta
 from typing import Any
 from unittest import mock
 
 from sqlalchemy import update
 
-from config import ROOT
 from registry_ui.db.session import db
 from registry_ui.demo.images import DOCKER, Manifest, index
 from registry_ui.jobs.tasks import resume
 from registry_ui.models import Fence, Move, Place, Removal
+from registry_ui.moves import progress
+from tests.contract import move_process
 from tests.support.html import Page
 from tests.support.live import LiveSite, environ_of, tiny
+from tests.support.worker_processes import run_until_killed
 
 ONE, TWO = tiny("one"), tiny("two", family=DOCKER)
 AMD, ARM = tiny("amd"), tiny("arm", platform="linux/arm64")
@@ -28,6 +28,9 @@ DIGESTS = {tag: manifest.digest for tag, manifest in TAGS.items()}
 EVERYTHING = {part.digest for manifest in TAGS.values() for part in manifest.walk()}
 #: Seconds that a token lives here: a move waits for the last one.
 LIFETIME = 1
+#: How long a move waits after that. It is negative because each test uses its tokens at once, and
+#: every check of a move that waits takes several statements.
+GRACE = timedelta(seconds=-0.8)
 IMAGES = ("", "web", "web/api")
 
 
@@ -106,17 +109,9 @@ class Mover(LiveSite):
         """Carry a move out in a process that kills itself, -9, at a call of that name."""
         with self.app.app_context():
             db.session.remove()
-        command = [sys.executable, "-m", "tests.contract.move_process", str(move_id), where]
-        done = subprocess.run(
-            [*command, str(number), str(LIFETIME)],
-            cwd=ROOT,
-            env=environ_of(self.config),
-            capture_output=True,
-            text=True,
-            timeout=100,
-            check=False,
-        )
-        assert done.returncode == -signal.SIGKILL, done.stderr
+        wait = (LIFETIME, GRACE)
+        arguments = (move_id, where, number, wait, progress.BATCH_SIZE)
+        run_until_killed(move_process.main, *arguments, environ=environ_of(self.config))
 
     def readable(self, path: str) -> set[str]:
         """Those of all digests that can be pulled from a repository."""

@@ -1,10 +1,9 @@
-"""A worker that dies like one: ``python -m tests.contract.removal_process ID before|after``."""
+"""A worker that dies like one: it ends itself, -9, before or after a deletion."""
 
 from __future__ import annotations
 
 import os
 import signal
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -27,13 +26,9 @@ def dying(delete: Callable[..., Any], when: str) -> Callable[..., Any]:
     return delete_and_die
 
 
-def main() -> None:
+def main(removal_id: int, when: str) -> None:
     app = create_app()
     client = app.extensions["registry"]
-    client.delete_manifest = dying(client.delete_manifest, sys.argv[2])
+    client.delete_manifest = dying(client.delete_manifest, when)
     with app.app_context():
-        runner.run(int(sys.argv[1]))
-
-
-if __name__ == "__main__":
-    main()
+        runner.run(removal_id)

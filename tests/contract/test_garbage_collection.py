@@ -178,7 +178,7 @@ def test_while_it_runs_images_are_pulled_and_not_pushed_and_afterwards_all_is_as
     assert site.live(app_of(site)) == {"one": ONE.digest, "both": BOTH.digest}
     go_on(site)
     until(lambda: state(site) == "done")
-    assert worker.process.wait(60) == 0
+    assert worker.ended() == 0
     assert scope_of(site) == "pull,push,delete"
     assert GOES.keys() & on_disk(site) == set()
 
@@ -211,7 +211,7 @@ def test_it_waits_for_a_removal_that_is_under_way_and_holds_up_the_next(site, st
     site.change(Removal, {"lease_until": None, "lease_owner": None}, id=removal_id)
     assert site.run(removal_id) is None  # it lets a fence pass, and goes on later
     until(lambda: state(site) == "done")
-    worker.process.wait(60)
+    worker.ended()
     assert DOOMED.digest in on_disk(site)
     with site.app.app_context():
         resume()
@@ -288,7 +288,7 @@ def test_cancelled_before_the_collector_began_the_fence_is_lifted_at_once(site, 
     until(lambda: state(site) == "draining")
     cancel(site, collection_id)
     assert (state(site), site.rows(Fence), scope_of(site)) == ("cancelled", [], "pull,push,delete")
-    assert worker.process.wait(60) == 0
+    assert worker.ended() == 0
     assert state(site) == "cancelled"
     assert on_disk(site) == before
 
@@ -303,7 +303,7 @@ def test_cancelled_while_the_collector_runs_it_is_ended_and_then_the_fence_lifte
     cancel(site, collection_id)
     until(lambda: state(site) == "cancelled")
     assert is_gone(lock)
-    assert worker.process.wait(60) == 0
+    assert worker.ended() == 0
     assert (site.rows(Fence), scope_of(site)) == ([], "pull,push,delete")
     assert on_disk(site) >= before
 

@@ -6,7 +6,7 @@ refuse from a client, it has in a storage that it was given by 2.8.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import timedelta
 
 import pytest
@@ -65,10 +65,19 @@ def live_registry(
         yield made
 
 
-@pytest.fixture(params=ODDITIES)
-def oddity(request) -> str:
-    """What is odd in the repository."""
-    return request.param
+def oddities(*enough: str, on_both: Collection[str] = ()) -> pytest.MarkDecorator:
+    """Run a test with every oddity.
+
+    Args:
+        enough: those that are enough with --lean; the others take the same way as one of them.
+        on_both: those of them that run on both databases.
+    """
+    cases = []
+    for name in ODDITIES:
+        marks = [] if name in enough else [pytest.mark.thorough]
+        marks += [pytest.mark.both_databases] if name in on_both else []
+        cases.append(pytest.param(name, marks=marks))
+    return pytest.mark.parametrize("oddity", cases)
 
 
 @pytest.fixture
@@ -138,6 +147,8 @@ def done(site: LiveSite, started: int) -> Removal:
 # -- looking -----------------------------------------------------------------------
 
 
+# Each is read in another way.
+@oddities(*ODDITIES)
 def test_a_check_marks_what_cannot_be_read_and_the_command_counts_it(site, unreadable, odd):
     result = site.app.test_cli_runner().invoke(args=["reconcile", f"{site.shop}/web"])
     assert result.exit_code == 0, result.output
@@ -150,6 +161,8 @@ def test_a_check_marks_what_cannot_be_read_and_the_command_counts_it(site, unrea
     assert marked == ({ODD} if unreadable else set())
 
 
+# The list has words for two of them, and for all that can't be read.
+@oddities("build cache", "schema 1", "ghost")
 def test_the_list_of_tags_shows_all_of_them_and_what_is_odd(site, oddity, unreadable):
     rows = rows_of_tags(site.page(f"/{site.shop}/-/images/web"))
     assert rows.keys() == {"1.0", "2.0", ODD}
@@ -160,6 +173,8 @@ def test_the_list_of_tags_shows_all_of_them_and_what_is_odd(site, oddity, unread
         assert "Can't be read" not in rows[tag]["Tag"]
 
 
+# Each that can be read has its own words.
+@oddities("missing link", *PAGE_WORDS)
 def test_the_page_of_the_tag_says_what_is_odd(site, oddity, unreadable, odd):
     page = site.page(f"/{site.shop}/-/images/web/-/tags/{ODD}")
     assert ("This tag can't be read" in page.text) == unreadable
@@ -168,6 +183,8 @@ def test_the_page_of_the_tag_says_what_is_odd(site, oddity, unreadable, odd):
         assert page.facts["Digest"].startswith(odd.digest)
 
 
+# A program learns only whether a tag can be read.
+@oddities("empty manifest", "missing child")
 def test_programs_read_all_tags_and_which_of_them_cannot_be_read(site, unreadable):
     secret = site.access_token("maintainer", "read_registry")
     answer = site.app.test_client().get(
@@ -183,6 +200,8 @@ def test_programs_read_all_tags_and_which_of_them_cannot_be_read(site, unreadabl
 # -- removing ----------------------------------------------------------------------
 
 
+# What can't be read keeps all manifests; of the others, each refers to its parts differently.
+@oddities("empty link", "empty manifest", "build cache", "schema 1", "missing child", "64 children")
 def test_another_tag_is_deleted(site, named, unreadable, odd):
     web = f"{site.shop}/web"
     removal = done(site, site.start(plan_tag, web, TagName("1.0")))
@@ -199,6 +218,8 @@ def test_another_tag_is_deleted(site, named, unreadable, odd):
         assert_whole(site, web, odd)
 
 
+# A large one and one with many children are deleted like any other.
+@oddities(*UNREADABLE, "build cache", "schema 1", "missing child")
 def test_the_odd_tag_is_deleted(site, odd, oddity):
     web = f"{site.shop}/web"
     done(site, site.start(plan_tag, web, TagName(ODD)))
@@ -209,6 +230,8 @@ def test_the_odd_tag_is_deleted(site, odd, oddity):
     assert_whole(site, web, ONE)
 
 
+# The tests of damaged tags delete images with each kind of damage.
+@oddities("empty link", "missing child")
 def test_the_image_is_deleted(site):
     web = f"{site.shop}/web"
     done(site, site.start(plan_image, web))
@@ -218,6 +241,8 @@ def test_the_image_is_deleted(site):
     assert pullable(site, f"{site.shop}/plain").keys() == {"1.0", "2.0"}
 
 
+# A project is deleted image by image.
+@oddities("missing link", "build cache")
 def test_the_project_is_deleted(site):
     done(site, site.start(plan_project))
     for name in ("web", "plain"):
@@ -226,6 +251,8 @@ def test_the_project_is_deleted(site):
     assert site.rows(Project, path=site.shop) == []
 
 
+# A policy leaves out what can't be read, whatever the reason.
+@oddities("empty manifest", "schema 1")
 def test_a_policy_of_the_namespace_removes_what_it_can_read_everywhere(
     site, named, unreadable, odd
 ):
@@ -245,6 +272,8 @@ def test_a_policy_of_the_namespace_removes_what_it_can_read_everywhere(
 # -- copying and moving ------------------------------------------------------------
 
 
+# Each that can be read is copied in another way; all others are left out alike.
+@oddities("ghost", "build cache", "schema 1", "missing child", "64 children", "4 MiB")
 def test_all_tags_are_copied_but_those_that_cannot_be_read(site, named, unreadable, oddity, odd):
     market = Market(site)
     plan = market.plan()
@@ -263,7 +292,8 @@ def test_all_tags_are_copied_but_those_that_cannot_be_read(site, named, unreadab
     assert ODD in site.pusher.tags(f"{site.shop}/web")
 
 
-@pytest.mark.both_databases
+# A move copies as a copy does: one is left out, one is copied, and one is refused.
+@oddities("empty link", "build cache", "missing child", on_both=("empty link", "missing child"))
 def test_the_project_moves_and_what_cannot_be_read_is_left_out_only_if_that_was_agreed_to(
     site, named, unreadable, oddity, odd
 ):
@@ -327,6 +357,8 @@ def collect(site: LiveSite) -> GarbageCollection:
     return site.row(GarbageCollection, id=started)
 
 
+# The collector reads an index with many children, or a large manifest, like any other.
+@oddities("empty link", "ghost", "empty manifest", "build cache", "schema 1", "missing child")
 def test_garbage_is_collected_around_it(collected, oddity, hostile):
     row = collect(collected)
     assert collected.rows(Fence) == []

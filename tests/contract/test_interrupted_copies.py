@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import subprocess
-import sys
-
 import pytest
 from sqlalchemy import update
 
@@ -15,8 +11,10 @@ from registry_ui.jobs.tasks import resume
 from registry_ui.models import Copy, Membership, Push
 from registry_ui.operations import write_freeze
 from registry_ui.operations.write_freeze import EVERYWHERE, lift_fence, raise_fence
+from tests.contract import copy_process
 from tests.support.live import LiveSite, environ_of
 from tests.support.market import LIVE, TAGS, Market, open_market
+from tests.support.worker_processes import run_until_killed
 
 # The web tests ask the same of both storage pairs; one of them does for the registry's part.
 pytestmark = [
@@ -54,14 +52,8 @@ def test_killed_in_the_middle_the_next_worker_goes_on(market, method, number):
 
 def killed(site: LiveSite, started: int, method: str, number: int) -> None:
     """Run a copy in a process that kills itself, -9, after some calls to the registry."""
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.contract.copy_process", str(started), method, str(number)],
-        env=environ_of(site.config),
-        capture_output=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == -signal.SIGKILL, done.stderr.decode()
+    environ = environ_of(site.config)
+    run_until_killed(copy_process.main, started, method, number, environ=environ)
 
 
 def test_who_loses_the_right_in_between_stops_it(market):

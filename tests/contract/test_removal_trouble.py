@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import itertools
-import signal
-import subprocess
-import sys
 
 import pytest
 
-from config import ROOT
 from registry_ui.db.session import db
 from registry_ui.demo.images import DOCKER, index
 from registry_ui.models import ContainerImage, Removal
 from registry_ui.names import TagName
 from registry_ui.removals.planner import plan_image, plan_tag
+from tests.contract import removal_process
 from tests.support.html import Page
 from tests.support.live import LiveSite, environ_of, tiny
+from tests.support.worker_processes import run_until_killed
 
 pytestmark = pytest.mark.contract
 
@@ -251,16 +249,8 @@ def killed(site: LiveSite, started: int, when: str) -> None:
     """Run a removal in a process that kills itself, -9, around a deletion."""
     with site.app.app_context():
         db.session.remove()
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.contract.removal_process", str(started), when],
-        cwd=ROOT,
-        env=environ_of(site.config),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == -signal.SIGKILL, done.stderr
+    environ = environ_of(site.config)
+    run_until_killed(removal_process.main, started, when, environ=environ)
 
 
 def finished(site: LiveSite, started: int) -> list[str]:

@@ -11,8 +11,7 @@ from sqlalchemy import update
 from registry_ui.db.session import db
 from registry_ui.demo.images import index
 from registry_ui.models import CopiedManifest, CopiedTag, Move, MovedRepository
-from registry_ui.moves import runner
-from registry_ui.moves.progress import BATCH_SIZE
+from registry_ui.moves import progress, runner
 from registry_ui.operations.errors import Deferred
 from tests.contract.mover import ONE
 from tests.support.live import tiny
@@ -23,6 +22,8 @@ pytestmark = [
     pytest.mark.parametrize("storage", ["sqlite"], indirect=True),
 ]
 
+#: Fewer than in production, so that a few tags are several batches.
+BATCH_SIZE = 6
 MANY = {f"n{number:02}": tiny(f"number {number}") for number in range(3 * BATCH_SIZE)}
 #: Tags that a worker had finished when it was killed in the middle of the last batch.
 FINISHED = list(MANY)[: 2 * BATCH_SIZE]
@@ -31,6 +32,13 @@ FINISHED = list(MANY)[: 2 * BATCH_SIZE]
 ALWAYS = 3
 #: The phase that follows each.
 NEXT = {"copying": "fenced", "settling": "verifying"}
+
+
+@pytest.fixture(autouse=True)
+def _small_batches(monkeypatch):
+    monkeypatch.setattr(progress, "BATCH_SIZE", BATCH_SIZE)
+    monkeypatch.setattr(progress, "RECORD_BATCH_SIZE", BATCH_SIZE)
+    monkeypatch.setattr(runner.transfer, "HISTORY_BATCH_SIZE", BATCH_SIZE)
 
 
 @pytest.fixture
@@ -151,7 +159,7 @@ def test_killed_amid_earlier_digests_the_next_worker_copies_the_rest_alone(mover
     move_id = mover.planned(mover.market)
     mover.begin(move_id)
     # The tag itself takes two; its earlier digests follow, the newest first.
-    mover.killed(move_id, "client.put_manifest", 2 + BATCH_SIZE + 5)
+    mover.killed(move_id, "client.put_manifest", 2 + BATCH_SIZE + 2)
     noted = calls_of_phase(mover, move_id, "copying")
     asked = {call.rpartition("/")[2] for call in noted if "/manifests/" in call}
     assert asked.isdisjoint(manifest.digest for manifest in earlier[-(BATCH_SIZE - 1) :])

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import shlex
-import signal
-import subprocess
-import sys
 
 from sqlalchemy import update
 
-from config import ROOT
 from registry_ui.db.session import db
 from registry_ui.demo.images import DOCKER, index
 from registry_ui.demo.push import RegistryError
@@ -19,7 +15,9 @@ from registry_ui.jobs.tasks import resume
 from registry_ui.models import GarbageCollection
 from registry_ui.names import TagName
 from registry_ui.removals.planner import plan_tag
+from tests.contract import collection_process
 from tests.support.live import Pusher, environ_of, tiny
+from tests.support.worker_processes import end_worker, start_worker
 from tests.web.support import ACTOR, PASSWORD
 
 ONE, DOOMED = tiny("one"), tiny("doomed", family=DOCKER)
@@ -92,18 +90,23 @@ class Worker:
     """A worker of its own, which can be killed."""
 
     def __init__(self, site, collection_id: int) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.contract.collection_process", str(collection_id)],
-            cwd=ROOT,
-            env={
+        self.process = start_worker(
+            collection_process.main,
+            collection_id,
+            environ={
                 **environ_of(site.config),
                 "REGISTRY_UI_GC_COMMAND": shlex.join(site.config.gc_command),
             },
+            log=site.config.var / "worker.log",
         )
 
+    def ended(self) -> int | None:
+        """Wait until it has ended by itself; return its exit code."""
+        self.process.join(60)
+        return self.process.exitcode
+
     def kill(self) -> None:
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait(60)
+        end_worker(self.process)
 
 
 def state(site) -> str:

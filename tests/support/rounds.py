@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import multiprocessing
 from collections.abc import Callable
 from dataclasses import replace
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from random import Random
 from typing import Any
 
 from sqlalchemy import select, update
 
-from config import ROOT
 from registry_ui.audit import Actor
 from registry_ui.db.session import db, writing
 from registry_ui.garbage_collection import service as garbage_collection
@@ -24,9 +24,11 @@ from registry_ui.removals import runner
 from registry_ui.retention import service as retention
 from registry_ui.retention.rules import Rules
 
+from . import impatient_worker
 from .crowd import IMAGES, LONGEST
 from .ledger import Ledger, Renamed
 from .stack import ADMIN, Stack
+from .worker_processes import end_worker, start_worker
 
 #: Kinds of jobs, and the state in which one ends.
 KINDS: dict[str, tuple[type[Any], str]] = {
@@ -47,8 +49,9 @@ class Workers:
 
     def kill(self) -> None:
         """End the worker by kill -9."""
-        self.now.kill()
-        self.now.wait(60)
+        process, begin = self.now
+        end_worker(process)
+        begin.close()
 
     def follow(self) -> None:
         """Let the next one begin."""
@@ -57,28 +60,25 @@ class Workers:
 
     def close(self) -> None:
         """End both, and stay alone."""
-        for process in (self.now, self.next):
-            process.kill()
-            process.wait(60)
-            assert process.stdin is not None
-            process.stdin.close()
+        for process, begin in (self.now, self.next):
+            end_worker(process)
+            begin.close()
 
     def _begin(self) -> None:
-        assert self.now.stdin is not None
-        with self.now.stdin as line:
-            line.write(b"go\n")
+        self.now[1].send("go")
 
-    def _load(self) -> subprocess.Popen[bytes]:
-        words = [sys.executable, "-m", "tests.support.impatient_worker", str(LONGEST)]
-        with (self.stack.config.var / "worker.log").open("ab") as log:
-            return subprocess.Popen(
-                words,
-                cwd=ROOT,
-                env=self.stack.environ("worker"),
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=subprocess.STDOUT,
+    def _load(self) -> tuple[BaseProcess, Connection]:
+        """Start a worker; return it and the connection by which it is let begin."""
+        theirs, ours = multiprocessing.Pipe(duplex=False)
+        with theirs:
+            process = start_worker(
+                impatient_worker.main,
+                LONGEST,
+                theirs,
+                environ=self.stack.environ("worker"),
+                log=self.stack.config.var / "worker.log",
             )
+        return process, ours
 
 
 class Jobs:

@@ -1,0 +1,23 @@
+"""What the server of worker processes imports: the application, and the workers that tests start.
+
+The application imports most of its modules when it is made; the server makes none.
+"""
+
+from __future__ import annotations
+
+import registry_ui
+from registry_ui.http import session_cookie
+from tests.contract import collection_process, copy_process, move_process, removal_process
+from tests.support import impatient_worker
+
+MODULES = (
+    *registry_ui._request_modules(),
+    *registry_ui._service_modules(),
+    *registry_ui._entry_points(),
+    session_cookie,
+    collection_process,
+    copy_process,
+    move_process,
+    removal_process,
+    impatient_worker,
+)
