@@ -83,7 +83,7 @@ write_command() {
     root=$(realpath "$unpacked/$2")
     command=$unpacked/bin/$1
     # Chromium's own program comes before a script with the paths of an installed one.
-    program=$(find "$root" -path "*/$1/$1" -type f -perm -u+x | head -n 1)
+    program=$(find "$root" -path "*/usr/lib/*/$1" -type f -perm -u+x | head -n 1)
     [ "$program" ] || program=$(find "$root" -path "*bin/$1" -perm -u+x | head -n 1)
     libraries=$(find "$root" -name 'lib*.so*' -printf '%h\n' | sort -u | paste -sd :)
     if [ -z "$program" ] || LD_LIBRARY_PATH=$libraries ldd "$program" 2>&1 | grep -q 'not found'
