@@ -181,25 +181,28 @@ class _Reader:
         return text == "yes"
 
     def choice(self, name: str, options: tuple[str, ...]) -> str:
-        """Return one of the options; the first is the default."""
+        """Return one of the options, by default the first; raise ConfigError for other text."""
         text = self.text(name, options[0]).lower()
         if text not in options:
             raise ConfigError(f"{PREFIX}{name} is {text!r}: one of {', '.join(options)} is needed")
         return text
 
     def port(self, name: str, default: int) -> int:
+        """Return a port number; raise ConfigError if it can't be one."""
         value = self.integer(name, default)
         if not 0 < value < 65536:
             raise ConfigError(f"{PREFIX}{name} is {value}: a port is between 1 and 65535")
         return value
 
     def database(self, name: str, default: str) -> str:
+        """Return a database URL for SQLAlchemy; raise ConfigError for other databases."""
         text = self.text(name, default)
         if not text.startswith(("sqlite:///", "postgres://", "postgresql")) or "://" not in text:
             raise ConfigError(f"{PREFIX}{name} is no address of SQLite or PostgreSQL")
-        return normalised_database_url(text)
+        return normalized_database_url(text)
 
     def queue(self, name: str) -> str | None:
+        """Return the URL of Redis, None if it is not set; raise ConfigError for other addresses."""
         text = self.text(name, "")
         is_valid = text.startswith("unix://") or _parse_url(text, "redis", "rediss")
         if text and not is_valid:
@@ -226,13 +229,18 @@ class _Reader:
         return arguments
 
     def url(self, name: str, default: str) -> str:
+        """Return a URL without its last slashes; raise ConfigError if it is not http or https."""
         text = self.text(name, default).rstrip("/")
         if _parse_url(text, "http", "https") is None:
             raise ConfigError(f"{PREFIX}{name} is {text!r}: an http or https address is needed")
         return text
 
     def origin(self, name: str, default: str) -> str:
-        """Return a URL without a path, because pages and endpoints are served only at the root."""
+        """Return a URL without a path, because pages and endpoints are served only at the root.
+
+        Raises:
+            ConfigError: the text is no URL, or the URL has a path.
+        """
         text = self.url(name, default)
         parts = urlsplit(text)
         if parts.path or parts.query or parts.fragment:
@@ -322,7 +330,7 @@ def _read_secret_key(read: _Reader, var: Path) -> str:
     return value
 
 
-def normalised_database_url(url: str) -> str:
+def normalized_database_url(url: str) -> str:
     """Return a database URL, with the psycopg 3 driver added to a plain PostgreSQL URL."""
     for scheme in ("postgres://", "postgresql://"):
         if url.startswith(scheme):

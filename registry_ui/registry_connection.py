@@ -12,6 +12,7 @@ from .audit import OWN_SUBJECT
 from .distribution.call_timeout import at_least
 from .distribution.client import RegistryClient
 from .distribution.errors import RegistryError, RegistryNotFound
+from .distribution.tag_list import TagNames
 from .names import RepositoryName
 from .token_auth.keyring import KeyRing, RotatingSigner
 
@@ -79,6 +80,20 @@ def is_answering(repository: RepositoryName | None = None) -> bool:
     except RegistryError:
         return False
     return True
+
+
+def list_tags(repository: RepositoryName) -> TagNames:
+    """Return all tags that the registry lists, including those in the trash, in byte order.
+
+    The result is empty if the registry does not have the repository.
+
+    Raises:
+        RegistryError: the registry can't list the tags.
+    """
+    try:
+        return registry().tags(repository)
+    except RegistryNotFound:
+        return TagNames()
 
 
 def threads() -> ThreadPoolExecutor:

@@ -16,7 +16,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from hypothesis import HealthCheck, settings
 
-from config import Config, normalised_database_url
+from config import Config, normalized_database_url
 from registry_ui.accounts import secrets
 from registry_ui.accounts import service as accounts
 from registry_ui.audit import Actor
@@ -133,7 +133,7 @@ def make_app(
         url, redis = storage.new_database(tmp_path)
         config = replace(
             base_config,
-            database_url=normalised_database_url(url),
+            database_url=normalized_database_url(url),
             redis_url=redis,
             **changes,  # type: ignore[arg-type]
         )

@@ -30,7 +30,7 @@ from ..enumerations import name_some
 from ..manifests.batch_calls import PATIENT_TIMEOUT, call_all, call_in_turn
 from ..models import ContainerImage, Tag
 from ..names import RepositoryName, TagName
-from ..registry_connection import registry
+from ..registry_connection import list_tags, registry
 
 #: Pause in seconds before each retry of failed calls. A push or deletion in progress usually
 #: finishes during the pause, and a broken connection is replaced.
@@ -135,11 +135,7 @@ def read_all_tags(repository: RepositoryName) -> LiveTags:
         RegistryError: the registry is unavailable or refuses the request.
     """
     end_read()
-    try:
-        names = registry().tags(repository)
-    except RegistryNotFound:
-        return LiveTags()
-    return read_tags(repository, names)
+    return read_tags(repository, list_tags(repository))
 
 
 def digests_of(repository: RepositoryName, names: Iterable[str]) -> dict[str, str]:
@@ -184,15 +180,9 @@ def leftovers_in(repository: RepositoryName) -> set[str]:
 
 
 def _fetch_list(repository: RepositoryName) -> Collection[str]:
-    """Return the names of the tags that the registry lists; empty if it lacks the repository.
-
-    The timeout is PATIENT_TIMEOUT, in case the registry is busy.
-    """
-    try:
-        with at_least(PATIENT_TIMEOUT):
-            return set(registry().tags(repository))
-    except RegistryNotFound:
-        return ()
+    """Return list_tags() as a set. The timeout is PATIENT_TIMEOUT, in case the registry is busy."""
+    with at_least(PATIENT_TIMEOUT):
+        return set(list_tags(repository))
 
 
 def _read_digests(
@@ -242,11 +232,7 @@ def _classify_problems(
     for problem in problems.values():
         if not isinstance(problem, RegistryNotFound | RegistryUnavailable):
             raise problem
-    reasons = {
-        name: str(problem)
-        for name, problem in problems.items()
-        if isinstance(problem, RegistryUnavailable) and not isinstance(problem, RegistryFault)
-    }
+    reasons = {name: str(problem) for name, problem in problems.items() if problem.is_outage}
     if reasons:
         listed_names = _fetch_list(repository)
         live.unanswered = {name: reason for name, reason in reasons.items() if name in listed_names}

@@ -13,7 +13,7 @@ from ..audit import CONSOLE
 from ..copies import service as copies
 from ..copies.plan import OVERWRITES, REFUSED, SAME, CopyPlan, CopyRequest
 from ..copies.planner import plan_copy
-from ..copies.steps import GOOD
+from ..copies.steps import SUCCESSFUL_OUTCOMES
 from ..copies.unassigned import is_unassigned, tags_of_unassigned
 from ..db.session import db
 from ..models import Copy, CopyLine, Project
@@ -169,7 +169,9 @@ def _print_plan(plan: CopyPlan, *, overwrite: bool) -> None:
 def _print_report(copy: Copy) -> None:
     for outcome, count in runner.outcomes_of(copy).items():
         click.echo(f"{count} {outcome}", err=True)
-    query = select(CopyLine).where(CopyLine.work_id == copy.id, CopyLine.outcome.not_in(GOOD))
+    query = select(CopyLine).where(
+        CopyLine.work_id == copy.id, CopyLine.outcome.not_in(SUCCESSFUL_OUTCOMES)
+    )
     for line in db.session.scalars(query.order_by(CopyLine.number)):
         click.echo(f"{line.outcome}  {line.reference}: {line.detail}", err=True)
     if copy.state != "done":

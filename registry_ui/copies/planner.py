@@ -15,7 +15,7 @@ from ..access.tag_rules import TagChange, TagRule, refusal
 from ..catalog.live_tags import LiveTags, leftovers_in, read_tags
 from ..catalog.pull_through import refuse_push
 from ..db.session import db, end_read
-from ..distribution.errors import RegistryError, RegistryNotFound
+from ..distribution.errors import RegistryError
 from ..enumerations import name_some
 from ..errors import Conflict, Invalid, NotFound, RegistryUnreachable
 from ..manifests.blobs import key_of
@@ -23,7 +23,7 @@ from ..manifests.graph import ManifestGraph, graph_of
 from ..manifests.reachability import closure
 from ..models import ContainerImage, Project, Tag
 from ..names import RepositoryName, is_trash_tag
-from ..registry_connection import registry
+from ..registry_connection import list_tags
 from ..storage_usage.survey import UsageScan
 from .plan import NEW, OVERWRITES, REFUSED, SAME, CopyPlan, CopyRequest, PlannedCopy
 from .referrers import referring_tags
@@ -154,14 +154,8 @@ def _add_unread_notes(plan: CopyPlan, live: LiveTags) -> None:
 
 
 def _list_tags(repository: RepositoryName) -> list[str]:
-    """Return the tags that the registry lists, without those in the trash.
-
-    Returns no tags if the registry does not have the repository.
-    """
-    try:
-        return [tag for tag in registry().tags(repository) if not is_trash_tag(tag)]
-    except RegistryNotFound:
-        return []
+    """Return the tags that the registry lists, without those in the trash."""
+    return [tag for tag in list_tags(repository) if not is_trash_tag(tag)]
 
 
 def _read_digests(plan: CopyPlan, repository: str, names: Collection[str]) -> LiveTags:

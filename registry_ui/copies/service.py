@@ -21,7 +21,7 @@ from ..names import RepositoryName
 from ..operations import runner
 from ..operations.errors import LeaseLost
 from .plan import CopyPlan, CopyRequest
-from .steps import GOOD, REFUSED, Steps
+from .steps import REFUSED, SUCCESSFUL_OUTCOMES, StepRunner
 
 logger = logging.getLogger(__name__)
 
@@ -92,14 +92,16 @@ def run(copy_id: int) -> Copy | None:
     """Carry out a confirmed copy, or resume an interrupted one.
 
     Returns:
-        The copy, or None if it was not carried out to its end here: another worker holds its
-        lease, or it must wait until a write freeze ends (a period in which pushes are refused).
+        The copy. Its state is ``waiting`` if it was deferred, because the registry did not answer
+        or a write freeze (a period in which pushes are refused) began. None if another worker
+        holds its lease, or if a write freeze was in effect already.
     """
     lease = runner.claim(Copy, copy_id)
     if lease is None:
         return None
     try:
-        runner.carry_out(lease, Steps(lease).take, failed_outcomes=[REFUSED])
+        steps = StepRunner(lease)
+        runner.carry_out(lease, lambda _number, step: steps.run(step), failed_outcomes=[REFUSED])
     except LeaseLost:
         logger.warning("copy %s: another worker has taken it over", copy_id)
         return None
@@ -132,7 +134,7 @@ def cancel(actor: Actor, copy_id: int) -> Copy:
 
 def lines_of(copy: Copy, limit: int) -> list[OperationStep]:
     """Return the newest ``limit`` lines of a copy's report, with unsuccessful steps first."""
-    return runner.lines_of(copy, limit, GOOD)
+    return runner.lines_of(copy, limit, SUCCESSFUL_OUTCOMES)
 
 
 def latest(session: Session, source: str, requested_by: str) -> list[Copy]:

@@ -32,7 +32,7 @@ from .referrers import CopiedReferrers, ReferrerCopier
 
 COPIED, UNCHANGED, KEPT, REFUSED = "copied", "there already", "kept", "refused"
 #: Outcomes of successful steps: the target has the tag as planned.
-GOOD = (COPIED, UNCHANGED)
+SUCCESSFUL_OUTCOMES = (COPIED, UNCHANGED)
 SOURCE_TAG_MISSING = "the source no longer has this tag"
 SOURCE_TAG_CHANGED = "it points to another image since the plan"
 TARGET_TAG_CHANGED = "the tag at the target was pushed since the plan"
@@ -40,7 +40,7 @@ TARGET_TAG_CLAIMED = "somebody else is pushing the tag at the target at this mom
 TARGET_TAG_EXISTS = "the target has another image under this tag, and overwriting was not ticked"
 
 
-class Steps:
+class StepRunner:
     """Executor of the steps of one copy, for the worker that holds the copy's lease.
 
     Args:
@@ -57,11 +57,10 @@ class Steps:
         self._copier = Copier(self._source, self._target, lease.renew)
         self._referrer_copier: ReferrerCopier | None = None
 
-    def take(self, _number: int, step: CopyStep) -> tuple[str, str]:
+    def run(self, step: CopyStep) -> tuple[str, str]:
         """Carry out one step: copy a tag, unless its source or target has changed since the plan.
 
         Args:
-            _number: number of the step in the plan, which is not used.
             step: the tag to copy.
 
         Returns:

@@ -10,11 +10,11 @@ from sqlalchemy.orm import Session
 
 from ..access.lookup import owning_project
 from ..db.session import end_read
-from ..distribution.errors import RegistryError, RegistryNotFound
+from ..distribution.errors import RegistryError
 from ..errors import NotFound, RegistryUnreachable
 from ..models import UnassignedRepository
 from ..names import RepositoryName, is_trash_tag, subject_of
-from ..registry_connection import registry
+from ..registry_connection import list_tags
 
 
 def is_unassigned(session: Session, name: RepositoryName) -> bool:
@@ -41,9 +41,7 @@ def tags_of_unassigned(name: RepositoryName) -> list[str]:
     """
     end_read()
     try:
-        tags = [tag for tag in registry().tags(name) if not is_trash_tag(tag)]
-    except RegistryNotFound:
-        tags = []
+        tags = [tag for tag in list_tags(name) if not is_trash_tag(tag)]
     except RegistryError as error:
         raise RegistryUnreachable(
             f"The registry could not be asked: {error}.", hint="Nothing was changed. Try again."

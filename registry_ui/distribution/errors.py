@@ -4,11 +4,20 @@ from __future__ import annotations
 
 
 class RegistryError(Exception):
-    """Base class of all errors from the registry. Messages contain no credentials."""
+    """Base class of all errors from the registry. Messages contain no credentials.
+
+    Attributes:
+        is_outage: whether the registry as a whole does not answer, so that the cause is not the
+            object that was asked for.
+    """
+
+    is_outage = False
 
 
 class RegistryUnavailable(RegistryError):
     """The registry is down, too slow, or returned a 5xx or 429 status."""
+
+    is_outage = True
 
 
 class ConnectionBroken(RegistryUnavailable):
@@ -28,6 +37,8 @@ class RegistryFault(RegistryUnavailable):
 
     If the error persists while other requests succeed, an object in the storage is damaged.
     """
+
+    is_outage = False
 
 
 class RegistryRefused(RegistryError):

@@ -185,7 +185,7 @@ def _apply_push(
     session: Session, event: Notification, at: datetime, result: ApplyResult
 ) -> tuple[str, str, int | None]:
     if is_trash_tag(event.tag):
-        return "dropped", "a name of the bin", None
+        return "dropped", "a tag of the trash", None
     project = owning_project(session, event.repository)
     if project is None:
         _record_unassigned(session, event, at)

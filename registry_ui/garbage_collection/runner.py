@@ -67,7 +67,7 @@ def run(collection_id: int) -> GarbageCollection | None:
     try:
         lease.close(*_run_all_steps(lease))
     except LeaseLost:
-        logger.warning("garbage collection %s was cancelled, or taken over", collection_id)
+        logger.warning("garbage collection %s was canceled, or taken over", collection_id)
         return None
     return lease.row
 

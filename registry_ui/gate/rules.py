@@ -15,14 +15,14 @@ from ..access.tag_rules import RuleKind, TagChange, TagRule, is_immutable, refus
 from ..catalog import tag_claims
 from ..catalog.live_tags import read_tags, unreadable_tags_that_stay
 from ..db.session import db, end_read
-from ..distribution.errors import RegistryError, RegistryNotFound
+from ..distribution.errors import RegistryError
 from ..enumerations import name_some
 from ..errors import AppError, Denied
 from ..manifests.graph import graph_of
 from ..manifests.reachability import closure
 from ..models import ContainerImage, Tag
 from ..names import Digest, RepositoryName, TagName, subject_of
-from ..registry_connection import registry
+from ..registry_connection import list_tags
 from ..token_auth.verifier import VerifiedToken
 from .tag_states import SLOW_TAGS_TIMEOUT, RegistryNotAnswering, TagState, read_state
 
@@ -265,9 +265,7 @@ def _fetch_live_digests(change: Change, digest: Digest, names: Iterable[str]) ->
 
 def _fetch_tags(repository: RepositoryName) -> list[str]:
     try:
-        return registry().tags(repository)
-    except RegistryNotFound:
-        return []
+        return list_tags(repository)
     except RegistryError:
         raise RegistryNotAnswering from None
 

@@ -221,7 +221,8 @@ def redis_problem(queue: Huey) -> str | None:
 def enqueue(name: str, *args: Any) -> None:
     """Queue a task, given by its name in TASKS, to be called with ``args``.
 
-    A failure to queue the task is only logged, because the worker finds the stored work later.
+    A failure to queue the task is only logged, because the worker finds the stored work later. In
+    tests, where tasks run at once, exceptions are raised.
     """
     try:
         current_app.extensions["tasks"][name](*args)

@@ -16,11 +16,11 @@ from ..access.lookup import prefixes
 from ..audit import REGISTRY, record
 from ..catalog.live_tags import LiveTags, read_tags
 from ..db.session import db, end_read, writing
-from ..distribution.errors import RegistryError, RegistryNotFound
+from ..distribution.errors import RegistryError
 from ..enumerations import name_some
 from ..models import CopiedTag, Move, MovedRepository, OldPath, utc_now
 from ..names import RepositoryName
-from ..registry_connection import is_answering, registry
+from ..registry_connection import is_answering, list_tags
 from .unmoved_tags import unmoved_tags
 
 logger = logging.getLogger(__name__)
@@ -92,10 +92,7 @@ def _find_changed_tags(row: MovedRepository) -> list[str]:
     moved = _load_moved_tags(row)
     repository, live = RepositoryName(row.source), LiveTags()
     end_read()
-    try:
-        names = registry().tags(repository)
-    except RegistryNotFound:
-        return []
+    names = list_tags(repository)
     for start in range(0, len(names), BATCH_SIZE):
         live.add(read_tags(repository, names[start : start + BATCH_SIZE]))
     # Unreadable tags are not served either, so only readable ones are compared.

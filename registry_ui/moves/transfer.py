@@ -19,7 +19,7 @@ from ..enumerations import name_some
 from ..models import ContainerImage, MovedRepository, RemovalStep, TagHistoryEntry
 from ..names import RepositoryName, TagName
 from ..operations.errors import OperationFailed
-from ..registry_connection import registry
+from ..registry_connection import list_tags
 from .cleanup import empty
 from .lease import MoveLease
 from .progress import CopiedManifests, batches, copied_as, record_tags, record_verified
@@ -290,12 +290,8 @@ class _RepositoryCopy:
 
 
 def _list_tags(repository: str) -> list[str]:
-    """Return all tags of a repository in byte order, including the trash."""
     end_read()
-    try:
-        return registry().tags(RepositoryName(repository))
-    except RegistryNotFound:
-        return []
+    return list_tags(RepositoryName(repository))
 
 
 def left_out_of(lease: MoveLease, repository: str) -> set[str]:

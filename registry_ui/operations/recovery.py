@@ -18,7 +18,6 @@ from ..access.lookup import prefixes
 from ..db.session import db, end_read
 from ..distribution.errors import (
     RegistryError,
-    RegistryFault,
     RegistryNotFound,
     RegistryUnavailable,
 )
@@ -120,7 +119,7 @@ def undo_placeholders(
                 _restore_tag(repository, tag, line.placeholder, step.digest)
         except RegistryError as error:
             logger.warning("%s:%s still stands for a placeholder: %s", repository, tag, error)
-            if isinstance(error, RegistryUnavailable) and not isinstance(error, RegistryFault):
+            if isinstance(error, RegistryUnavailable) and error.is_outage:
                 problem = error
     return problem
 

@@ -226,6 +226,10 @@ def change_settings(
         path: the path of the place.
         description: the new description.
         visibility: the new visibility; None to keep it. It is ignored for a namespace.
+
+    Raises:
+        NotFound: there is no such place.
+        Invalid: the description is too long, or there is no such visibility.
     """
     with writing() as session:
         place = _lock_place(session, path)

@@ -30,15 +30,17 @@ SUCCESSFUL_OUTCOMES = ("deleted", "gone already", IN_TRASH)
 def run(
     removal_id: int, *, except_fence_id: int | None = None, timeout: float | None = None
 ) -> Removal | None:
-    """Carry out the remaining steps of a removal, and return the removal.
-
-    Returns None if another worker holds the removal, or if a write freeze is in effect. The removal
-    then stays queued.
+    """Carry out the remaining steps of a removal.
 
     Args:
         except_fence_id: ID of a write freeze (fence) to ignore, namely the one set by the move that
             needs this removal; None to respect all.
         timeout: seconds to wait for a registry that does not answer; None for REGISTRY_TIMEOUT.
+
+    Returns:
+        The removal. Its state is ``waiting`` if it was deferred, because the registry did not
+        answer or a write freeze began. None if another worker holds the removal, or if a write
+        freeze was in effect already; it stays queued.
     """
     lease = runner.claim(Removal, removal_id, except_fence_id=except_fence_id, timeout=timeout)
     if lease is None:

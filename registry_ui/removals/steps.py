@@ -20,8 +20,6 @@ from ..db.session import db, end_read, writing
 from ..distribution.errors import (
     DeletionByTagUnsupported,
     RegistryError,
-    RegistryFault,
-    RegistryUnavailable,
 )
 from ..enumerations import name_some
 from ..manifests.graph import graph_of
@@ -70,7 +68,7 @@ def _run_tag_step(
         try:
             put_into_trash(lease.work, step)
         except RegistryError as error:
-            if isinstance(error, RegistryUnavailable) and not isinstance(error, RegistryFault):
+            if error.is_outage:
                 raise  # the runner waits and repeats the step
             discard(step.repository, step.trash_tag)
             return "kept", f"the trash can't keep it ({error}); delete it permanently"

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from sqlalchemy import insert, text
 
-from config import Config, normalised_database_url
+from config import Config, normalized_database_url
 from registry_ui import create_app
 from registry_ui.access import ANONYMOUS, Principal
 from registry_ui.db.session import db
@@ -144,7 +144,7 @@ def main() -> None:
                 (var / folder).mkdir()
             with prepared(name, var / name, config) as storage:
                 url, redis = storage.new_database(var / f"{name}-data")
-                made = replace(config, database_url=normalised_database_url(url), redis_url=redis)
+                made = replace(config, database_url=normalized_database_url(url), redis_url=redis)
                 with create_app(made).app_context():
                     fill()
                     for words in QUERIES:

@@ -17,7 +17,7 @@ from typing import Any
 from flask import Flask
 from sqlalchemy import insert
 
-from config import Config, normalised_database_url
+from config import Config, normalized_database_url
 from registry_ui import create_app
 from registry_ui.db.session import db
 from registry_ui.distribution.manifest import ManifestFacts
@@ -53,7 +53,7 @@ def main() -> None:
         settings = replace(Config.from_environ({"REGISTRY_UI_VAR": str(home)}), testing=True)
         with prepared(pair, home, settings) as storage:
             url, redis = storage.new_database(home)
-            url = normalised_database_url(url)
+            url = normalized_database_url(url)
             app = create_app(replace(settings, database_url=url, redis_url=redis))
             fill(app)
             for page in PAGES:

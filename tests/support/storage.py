@@ -13,7 +13,7 @@ from pathlib import Path
 import flask_migrate
 import psycopg
 
-from config import ROOT, Config, normalised_database_url
+from config import ROOT, Config, normalized_database_url
 from registry_ui import create_app
 from registry_ui.db.session import db
 from registry_ui.launch import keys
@@ -143,7 +143,7 @@ def prepared(name: str, home: Path, template: Config) -> Iterator[Storage]:
 
 def migrate(template: Config, url: str) -> None:
     """Run the migrations, as ``make run`` does."""
-    app = create_app(replace(template, database_url=normalised_database_url(url)))
+    app = create_app(replace(template, database_url=normalized_database_url(url)))
     with app.app_context():
         flask_migrate.upgrade(str(ROOT / "migrations"))
         if db.engine.dialect.name == "sqlite":

@@ -2,7 +2,7 @@
 
 import pytest
 
-from config import Config, ConfigError, normalised_database_url
+from config import Config, ConfigError, normalized_database_url
 
 SECRET = "0123456789abcdef0123456789abcdef"
 
@@ -78,8 +78,8 @@ def test_the_note_of_the_last_run_is_read_and_the_environment_wins(tmp_path):
 
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql"])
 def test_postgresql_is_spoken_to_by_psycopg_3(scheme):
-    assert normalised_database_url(f"{scheme}://u@h/d") == "postgresql+psycopg://u@h/d"
-    assert normalised_database_url("sqlite:///x") == "sqlite:///x"
+    assert normalized_database_url(f"{scheme}://u@h/d") == "postgresql+psycopg://u@h/d"
+    assert normalized_database_url("sqlite:///x") == "sqlite:///x"
 
 
 def test_secrets_are_not_in_the_representation(tmp_path):

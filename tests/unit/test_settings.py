@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from config import ROOT, Config, ConfigError, normalised_database_url, read_env_file
+from config import ROOT, Config, ConfigError, normalized_database_url, read_env_file
 
 SECRET = "s" * 32
 
@@ -242,4 +242,4 @@ def test_a_file_holds_names_and_values(tmp_path, text, values):
     ],
 )
 def test_addresses_of_databases_are_taken_as_other_tools_write_them(url, normalised):
-    assert normalised_database_url(url) == normalised
+    assert normalized_database_url(url) == normalised

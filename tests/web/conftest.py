@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 from flask import Flask
 
-from config import Config, normalised_database_url
+from config import Config, normalized_database_url
 from registry_ui.db.session import db
 from tests.support.compiled import make_application
 from tests.support.route_rights import (
@@ -45,7 +45,7 @@ def site_on(
 ) -> Iterator[Site]:
     """A site that outlives one test."""
     url, redis = storage.new_database(factory.mktemp(name))
-    url = normalised_database_url(url)
+    url = normalized_database_url(url)
     app = make_application(replace(config, database_url=url, redis_url=redis))
     yield Site(app)
     with app.app_context():
