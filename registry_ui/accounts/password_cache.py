@@ -66,10 +66,10 @@ class PasswordCache:
 
 def init_app(app: Flask) -> None:
     """Create the application's cache of verified passwords."""
-    app.extensions["remembered_passwords"] = PasswordCache()
+    app.extensions["password_cache"] = PasswordCache()
 
 
 def cached_passwords() -> PasswordCache:
     """Return the current application's cache of verified passwords."""
-    cache: PasswordCache = current_app.extensions["remembered_passwords"]
+    cache: PasswordCache = current_app.extensions["password_cache"]
     return cache

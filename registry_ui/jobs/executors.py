@@ -20,9 +20,9 @@ MAX_BACKGROUND_THREADS = 4
 
 def init_app(app: Flask) -> None:
     """Create the objects that limit concurrent long-running work in this process."""
-    app.extensions["one_at_a_time"] = {name: SingleFlight() for name in LONG_WORK}
-    app.extensions["aside"] = BackgroundThreads(MAX_BACKGROUND_THREADS)
-    app.extensions["collecting"] = BackgroundThreads(1)
+    app.extensions["single_flights"] = {name: SingleFlight() for name in LONG_WORK}
+    app.extensions["background_threads"] = BackgroundThreads(MAX_BACKGROUND_THREADS)
+    app.extensions["collection_thread"] = BackgroundThreads(1)
 
 
 def in_app(app: Flask, work: Callable[..., Any]) -> Callable[..., None]:
@@ -42,7 +42,7 @@ def run_single_flight(kind: str, work: Callable[..., Any], *args: Any) -> None:
         kind: one of LONG_WORK.
         work: the function that does the work, called with ``args``.
     """
-    current_app.extensions["one_at_a_time"][kind].do(work, *args)
+    current_app.extensions["single_flights"][kind].do(work, *args)
 
 
 class SingleFlight:
@@ -106,14 +106,14 @@ class BackgroundThreads:
             if len(self._running_keys) >= self._maximum:
                 return False
             self._running_keys.add(key)
-        threading.Thread(target=self._run, args=(work, key), daemon=True, name="aside").start()
+        threading.Thread(target=self._run, args=(work, key), daemon=True, name="background").start()
         return True
 
     def _run(self, work: Callable[[Any], Any], key: Any) -> None:
         try:
             work(key)
         except Exception:
-            logger.exception("work aside broke off: %s", key)
+            logger.exception("background work failed: %s", key)
         finally:
             with self._lock:
                 self._running_keys.discard(key)

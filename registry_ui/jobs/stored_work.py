@@ -58,7 +58,7 @@ def _run_in_background(kind: str, number: int) -> None:
         STORED_WORK[kind][0](number)
         return
     app = current_app._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001
-    current_app.extensions["aside"].do(in_app(app, _run_stored_work), (kind, number))
+    current_app.extensions["background_threads"].do(in_app(app, _run_stored_work), (kind, number))
 
 
 def _run_stored_work(operation: tuple[str, int]) -> None:
@@ -96,7 +96,7 @@ def run_collection(collection_id: int) -> None:
         _run_collection(collection_id)
         return
     app = current_app._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001
-    current_app.extensions["collecting"].do(in_app(app, _run_collection), collection_id)
+    current_app.extensions["collection_thread"].do(in_app(app, _run_collection), collection_id)
 
 
 def _run_collection(collection_id: int) -> None:

@@ -29,12 +29,12 @@ def apply_events() -> None:
     """
     applied = apply_pending()
     for repository, digest in sorted(applied.pushed):
-        enqueue("learn", repository, digest)
+        enqueue("fetch_manifest", repository, digest)
     if applied.needs_reconcile:
         enqueue("reconcile_wanted")
 
 
-def learn(repository: str, digest: str) -> None:
+def fetch_manifest(repository: str, digest: str) -> None:
     """Fetch and store a pushed manifest, so that the first view of its page is fast."""
     backfill.fetch_summaries(RepositoryName(repository), digest)
 
@@ -80,7 +80,7 @@ def run_retention() -> None:
 
 TASKS: dict[str, Callable[..., Any]] = {
     "apply_events": apply_events,
-    "learn": learn,
+    "fetch_manifest": fetch_manifest,
     "reconcile_wanted": reconcile_wanted,
     "reconcile_all": reconcile_all,
     "catch_up": catch_up,
@@ -94,5 +94,7 @@ TASKS: dict[str, Callable[..., Any]] = {
     "resume_stored_work": resume_stored_work,
     "run_collection": run_collection,
     "purge_trash": purge_trash,
-    "purge_bin": purge_trash,  # the old name, used by jobs that were queued before an update
+    # Old names, used by jobs that were queued before an update.
+    "learn": fetch_manifest,
+    "purge_bin": purge_trash,
 }

@@ -74,7 +74,7 @@ class DecisionLog:
                 self._add_pending(decision, utc_now(), len(self._pending) < MAX_PENDING)
             if self._threaded and self._thread is None:
                 # Start the thread on first use, because threads do not survive a fork.
-                self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
+                self._thread = threading.Thread(target=self._run, name="decision_log", daemon=True)
                 self._thread.start()
                 atexit.register(self.close)
 
@@ -130,7 +130,7 @@ def init_app(app: Flask) -> None:
             db.session.remove()
 
     threaded = not app.config["SETTINGS"].testing
-    app.extensions["journal"] = DecisionLog(write, write_crowds, threaded=threaded)
+    app.extensions["decision_log"] = DecisionLog(write, write_crowds, threaded=threaded)
 
 
 def _write_crowds(crowds: list[Crowd]) -> None:
@@ -153,5 +153,5 @@ def _write_crowds(crowds: list[Crowd]) -> None:
 
 def decision_log() -> DecisionLog:
     """Return the current application's decision log."""
-    log: DecisionLog = current_app.extensions["journal"]
+    log: DecisionLog = current_app.extensions["decision_log"]
     return log

@@ -119,7 +119,7 @@ def fill_credentials(stack, project: str) -> None:
     scopes = (f"repository:{project}/{LONG}/{LONG}:delete", f"repository:{LONG}/{LONG}:pull")
     for credentials in (auth, (username, secret), None):
         assert fill.ask_token(*scopes, auth=credentials).status_code == 200
-    fill.app.extensions["journal"].flush()
+    fill.app.extensions["decision_log"].flush()
 
 
 def pages(project: str) -> dict[str, str]:

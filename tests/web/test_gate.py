@@ -259,7 +259,7 @@ def test_it_costs_three_queries_unless_an_immutable_rule_applies(acme):
 
 def test_a_refusal_is_where_people_look_for_why_they_were_denied(acme):
     assert ask(acme, "PUT", "latest", repository=f"{APP}/web").status_code == 403
-    acme.app.extensions["journal"].flush()
+    acme.app.extensions["decision_log"].flush()
     words = "tag latest is protected in acme/app/web: push needs Maintainer"
     assert words in acme.browser("dev").get("/-/decisions").text
     assert words in acme.browser("maintainer").get(f"/{APP}/-/decisions").text

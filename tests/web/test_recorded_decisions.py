@@ -185,13 +185,13 @@ def test_no_answer_waits_for_the_journal(acme, monkeypatch):
         stuck.set()
         over.wait(60)
 
-    journal = acme.app.extensions["journal"] = DecisionLog(write)
+    journal = acme.app.extensions["decision_log"] = DecisionLog(write)
     try:
         for _ in range(2):
             answer = acme.ask_token("repository:acme/app:pull", auth=("alice", PASSWORD))
             assert answer.status_code == 200
             assert stuck.wait(60)
-        assert writers == ["journal"]
+        assert writers == ["decision_log"]
     finally:
         over.set()
         journal.close()

@@ -140,7 +140,7 @@ def test_a_slow_removal_does_not_hold_back_the_next(site, graph, monkeypatch):
     until(lambda: [row.state for row in site.rows(Removal)] == ["running", "done"])
     go_on.set()
     until(lambda: [row.state for row in site.rows(Removal)] == ["done", "done"])
-    until(lambda: all(thread.name != "aside" for thread in threading.enumerate()))
+    until(lambda: all(thread.name != "background" for thread in threading.enumerate()))
 
 
 def until(holds):
