@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Collection
+from functools import cache
 from types import FrameType
 from typing import Any
 
@@ -82,10 +83,11 @@ class _Places:
         event.listen(Engine, "before_cursor_execute", self._note)
 
     def _note(self, connection: Connection, *details: Any) -> None:
-        line, context, dialect = _line_of(sys._getframe(1)), details[-2], connection.dialect.name
-        if line is None or context.compiled is None:  # not ours, or what a driver alone needs
-            return
+        context, dialect = details[-2], connection.dialect.name
         if dialect == "sqlite" and not self._is_counted:
+            return
+        line = None if context.compiled is None else _line_of(sys._getframe(1))
+        if line is None:  # not ours, or what a driver alone needs
             return
         self.seen.add((dialect, line))
         for verb in ("insert", "update", "delete"):
@@ -134,10 +136,16 @@ def _line_of(frame: FrameType | None) -> str | None:
     A test's fake of a registry may send statements, too, with the package further out.
     """
     while frame is not None:
-        name = frame.f_code.co_filename
-        if name.startswith(TESTS):
-            return None
-        if name.startswith(PACKAGE):
-            return f"{name.removeprefix(PACKAGE)}:{frame.f_lineno}"
+        module = _module_of(frame.f_code.co_filename)
+        if module is not None:
+            return f"{module}:{frame.f_lineno}" if module else None
         frame = frame.f_back
     return None
+
+
+@cache
+def _module_of(name: str) -> str | None:
+    """Return the path of a module within the package; "" for a test's, None for others."""
+    if name.startswith(TESTS):
+        return ""
+    return name.removeprefix(PACKAGE) if name.startswith(PACKAGE) else None
