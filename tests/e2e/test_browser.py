@@ -56,6 +56,7 @@ def filled(stack):
         client.put(f"{project}/python/web/api", tag, manifest)
     client.put(project, "root", TWO)
     stack.wait_for_tags(project, "python/web/api", {"1.0", "latest", "2.0"})
+    stack.wait_for_tags(project, "", {"root"})
     return project, user
 
 

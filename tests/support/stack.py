@@ -235,8 +235,9 @@ class Stack:
             return session.get(url, headers=headers, timeout=60)
 
     def tags(self, project: str, name: str) -> dict[str, dict[str, Any]]:
-        """The tags of an image as the index has them, by name."""
-        answer = self.api(f"projects/{project}/-/images/{name}/-/tags")
+        """The tags of an image as the index has them, by name; of the root image if name is ""."""
+        image = f"{project}/-/images/{name}" if name else project
+        answer = self.api(f"projects/{image}/-/tags")
         if answer.status_code == 404:
             return {}
         assert answer.status_code == 200, answer.text

@@ -78,13 +78,12 @@ def test_a_push_to_an_image_that_is_being_deleted_is_applied(served):
     served.image(IMAGE, "1.0")
     event = event_of("push", IMAGE, "2.0", digest=digest("b"))
     push = threading.Thread(target=lambda: served.deliver(event))
-    with served.session() as session:
+    with served.session(), writing() as session:
         session.scalars(ContainerImage.select_locked(ContainerImage.path == IMAGE)).one()
         push.start()
         wait_until_locked(push)
         session.execute(delete(Tag))
         session.execute(delete(ContainerImage))
-        session.commit()
     push.join(60)
     assert [row.status for row in served.rows(RegistryEvent)] == ["applied"]
     assert [tag.name for tag in served.rows(Tag)] == ["2.0"]
@@ -171,6 +170,7 @@ def test_a_policy_that_is_switched_off_while_it_plans_deletes_nothing(site, poli
     assert site.rows(Removal) == []
 
 
+@pytest.mark.both_databases
 def test_a_policy_that_stays_on_while_it_plans_is_carried_out(site, policies, monkeypatch):
     monkeypatch.setattr(
         retention, "plan_of", lambda place, _rules: RemovalPlan("retention", place.path, [])

@@ -104,6 +104,7 @@ def test_an_event_about_a_name_of_the_trash_makes_no_tag(site, graph):
     assert names(site) == ["v1"]
 
 
+@pytest.mark.both_databases
 def test_a_restored_tag_has_its_digest_and_its_pusher_again(site, graph):
     one = graph.image("one")
     graph.tag(IMAGE, v1=one)
