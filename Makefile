@@ -10,7 +10,6 @@ PIN := UV_CUSTOM_COMPILE_COMMAND="make requirements" .venv/bin/uv pip compile --
 	--python-version 3.11 --generate-hashes
 FAST := tests/unit tests/web -k "not postgresql"
 PARALLEL := --numprocesses 5 --dist loadfile --no-loadscope-reorder
-PYTEST := TMPDIR="$$(sh deploy/test-directory.sh)" .venv/bin/python -m pytest
 
 # Tests and checks start hundreds of Python processes. Without stored bytecode, each compiles all.
 unexport PYTHONDONTWRITEBYTECODE
@@ -45,21 +44,21 @@ screenshots: ## After `make demo`: take the pictures of the documents
 test: ## Run every test on SQLite, and on PostgreSQL what covers each statement; T=path: those, on both
 	@$(VENV) requirements.txt requirements-dev.txt
 	@sh deploy/test-programs.sh
-	$(PYTEST) $(if $(T),$(T),--lean) $(PARALLEL)
+	.venv/bin/python -m pytest $(if $(T),$(T),--lean) $(PARALLEL)
 
 test-fast: ## Run the unit tests, and the web tests on SQLite
 	@$(VENV) requirements.txt requirements-dev.txt
-	$(PYTEST) $(FAST) $(PARALLEL)
+	.venv/bin/python -m pytest $(FAST) $(PARALLEL)
 
 coverage: ## Run the tests of `test-fast`, and report which branches they cover; T=path: those
 	@$(VENV) requirements.txt requirements-dev.txt
 	@mkdir -p -m 700 var var/coverage
-	$(PYTEST) $(if $(T),$(T),$(FAST)) $(PARALLEL) --cov --cov-report=term --cov-report=html
+	.venv/bin/python -m pytest $(if $(T),$(T),$(FAST)) $(PARALLEL) --cov --cov-report=term --cov-report=html
 
 test-all: ## Run every test on both; before a release
 	@$(VENV) requirements.txt requirements-dev.txt
 	@sh deploy/test-programs.sh
-	$(PYTEST) $(PARALLEL)
+	.venv/bin/python -m pytest $(PARALLEL)
 
 bench-token: ## Measure the token endpoint beside a view that only signs (needs wrk)
 	@$(VENV) requirements.txt requirements-dev.txt

@@ -78,7 +78,7 @@ FAULTS = (
 )
 ENDINGS = ("resumed", "canceled")
 #: The faults that also run on PostgreSQL with --lean: after them most is left to be taken up again.
-ON_BOTH = {"killed after", "silent from then on"}
+ON_BOTH = {"killed after", "silent from then on", "read-only from then on"}
 
 
 def marks_of(fault: str) -> list[pytest.MarkDecorator]:

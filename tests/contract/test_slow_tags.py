@@ -162,7 +162,7 @@ def test_another_tag_goes_and_all_manifests_stay(shop, image, slow):
     assert [step.kind for step in made.steps] == ["tag"]
     assert "The registry does not answer for these tags now" in " ".join(made.notes)
     done = one_by_one(shop, image, "1.0")
-    assert (done.state, shop.pusher.tags(image)) == ("done", ["2.0", "slow"])
+    assert (done.state, set(shop.pusher.tags(image))) == ("done", {"2.0", "slow"})
     assert shop.pusher.digest(image, ONE.digest) == ONE.digest
     assert is_untouched(shop, image)
 
