@@ -63,15 +63,11 @@ def apply_tag_list(session: Session, image: ContainerImage, listing: TagListing)
     outdated_rows = [
         rows[name] for name in listed_names & rows.keys() if _is_outdated(rows[name], listing)
     ]
+    _repoint_outdated(session, image, outdated_rows, listing)
+    outcome.changed = len(outdated_rows)
     missing_rows = [
         rows[name] for name in rows.keys() - listed_names if rows[name].seen_at < started_at
     ]
-    overwritten_names = [row.name for row in outdated_rows if row.digest is not None]
-    record_state_before(session, outdated_rows)
-    for row in outdated_rows:
-        repoint_tag(session, row, listing.live.digests[row.name], started_at)
-    outcome.changed = len(outdated_rows)
-    record_unreported_violations(session, image, overwritten_names, "overwritten", started_at)
     _delete_missing(session, image, missing_rows, listing)
     outcome.removed = len(missing_rows)
     session.flush()
@@ -97,6 +93,18 @@ def _is_outdated(row: Tag, listing: TagListing) -> bool:
     return listing.live.digests.get(row.name, row.digest) != row.digest and (
         row.seen_at < listing.started_at
     )
+
+
+def _repoint_outdated(
+    session: Session, image: ContainerImage, outdated_rows: list[Tag], listing: TagListing
+) -> None:
+    """Change tags to the digests that the registry reports, and add this to the tag history."""
+    overwritten_names = [row.name for row in outdated_rows if row.digest is not None]
+    record_state_before(session, outdated_rows)
+    for row in outdated_rows:
+        repoint_tag(session, row, listing.live.digests[row.name], listing.started_at)
+    started_at = listing.started_at
+    record_unreported_violations(session, image, overwritten_names, "overwritten", started_at)
 
 
 def _delete_missing(
