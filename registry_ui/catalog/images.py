@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 from sqlalchemy import ColumnElement, and_, func, select
+from sqlalchemy.exc import NoResultFound
 from sqlalchemy.orm import Session
 
 from ..db.prepared import insert_if_absent
 from ..models import ContainerImage, Project, Tag, utc_now
 from ..names import DIGEST_TAG
 
+#: Number of attempts to insert and lock an image: a concurrent transaction can delete the row after
+#: the insert has found it.
+ATTEMPTS = 3
+
 
 def ensure_image(session: Session, project: Project, repository: str) -> ContainerImage:
     """Return the row of the image in ``repository``, which the project owns; insert it if missing.
 
     The image's row is locked until the end of the transaction.
+
+    Raises:
+        NoResultFound: the image is being moved to another path. In a new transaction, the owner of
+            the repository is another one.
     """
     name = repository[len(project.path) + 1 :]
-    image = None
-    # A concurrent transaction can delete the row after the insert has found it.
-    while image is None:
+    for _ in range(ATTEMPTS):
         insert_if_absent(
             session,
             ContainerImage,
@@ -31,8 +38,10 @@ def ensure_image(session: Session, project: Project, repository: str) -> Contain
             reconcile_wanted=False,
         )
         image = lock_image_of(session, repository)
-    image.emptied_at = None
-    return image
+        if image is not None:
+            image.emptied_at = None
+            return image
+    raise NoResultFound(f"{repository} is being moved")
 
 
 def lock_image(session: Session, image_id: int) -> ContainerImage | None:

@@ -42,7 +42,6 @@ def apply_tag_list(session: Session, image: ContainerImage, listing: TagListing)
 
     Changes that no event reported are added to the tag history and checked for violations of
     protection rules. An image without tags is deleted, or hidden while the trash has tags of it.
-    An answer that is older than one that was applied already changes nothing.
 
     Args:
         session: the session of the current transaction.
@@ -53,8 +52,6 @@ def apply_tag_list(session: Session, image: ContainerImage, listing: TagListing)
         The number of tags that were added, changed, and removed.
     """
     started_at, listed_names = listing.started_at, set(listing.names)
-    if image.reconciled_at is not None and image.reconciled_at > started_at:
-        return Outcome(image.path, tags=image.tag_count)
     rows = _load_rows(session, image)
     outcome = Outcome(image.path, tags=len(listed_names), damaged=len(listing.live.damaged))
     for name in listed_names - rows.keys():

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from sqlalchemy import or_, select, update
-from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, NoResultFound
 from sqlalchemy.orm import Session
 
 from ..access import former_name
@@ -89,11 +89,11 @@ def apply_pending() -> ApplyResult:
 
 
 def _apply(event_id: int, result: ApplyResult) -> None:
-    """Apply an event, and retry if a concurrent process inserted the same row meanwhile."""
+    """Apply an event, and retry if a concurrent process inserted or moved the row meanwhile."""
     for _ in range(MAX_ATTEMPTS - 1):
         try:
             return _apply_one(event_id, result)
-        except IntegrityError:
+        except (IntegrityError, NoResultFound):
             continue
     return _apply_one(event_id, result)
 

@@ -37,7 +37,7 @@ class Collector:
 
     def __init__(self, command: tuple[str, ...], lock: Path) -> None:
         self.output = CollectorOutput()
-        self._lock = lock
+        self._lock, self._has_group = lock, True
         self._process = subprocess.Popen(
             [
                 sys.executable,
@@ -82,14 +82,20 @@ class Collector:
         if self.status is not None and is_gone(self._lock):
             return
         for signal_number in (signal.SIGTERM, signal.SIGKILL):
-            with suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal_number)
+            self._signal(signal_number)
             with suppress(subprocess.TimeoutExpired):
                 self._process.wait(END_TIMEOUT)
                 break
-        with suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
+        self._signal(signal.SIGKILL)
         self._reader.join(READ_TIMEOUT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        """Send a signal to the process group, unless it is gone and its number another's."""
+        if self._has_group:
+            try:
+                os.killpg(self._process.pid, number)
+            except ProcessLookupError:
+                self._has_group = False
 
 
 def is_gone(lock: Path) -> bool:

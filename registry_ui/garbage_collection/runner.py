@@ -166,6 +166,9 @@ def _collect_garbage(lease: CollectionLease) -> str:
         row.output, row.marked = output.text, output.marked
         row.blobs, row.freed = output.blobs, freed_bytes
         row.unmeasured = unknown_sizes
+    if not lease.row.dry_run:
+        # What the collector has left running could delete blobs that are pushed afterward.
+        _wait_until_gone(lease, _lock_path())
     if status:
         unreadable = output.unreadable
         raise OperationFailed(
@@ -203,8 +206,6 @@ def _run_collector(
             while (status := collector.status) is None:
                 lease.renew(marked=collector.output.marked)
                 time.sleep(POLL_INTERVAL)
-            collector.end()
-            _wait_until_gone(lease, lock)
         except Canceled:
             collector.end()
             _wait_until_gone(lease, lock)

@@ -44,7 +44,7 @@ def start(actor: Actor, plan: RemovalPlan, place: Place) -> Removal:
 
 def add_started(session: Session, actor: Actor, plan: RemovalPlan, place: Place) -> Removal:
     """Store a plan as a removal to be carried out, as start() does, in the caller's transaction."""
-    _lock_place(session, place)
+    lock_place(session, place)
     require_no_obstacle(session, plan.kind, plan.target, place)
     removal = _removal_from_plan(plan, place, actor)
     session.add(removal)
@@ -90,7 +90,7 @@ def start_planned(
         Invalid: the plan overrides protection rules, and ``despite_rules`` is False.
     """
     with writing() as session:
-        _lock_place(session, place)
+        lock_place(session, place)
         removal = session.get(Removal, removal_id, with_for_update=True, populate_existing=True)
         if removal is None or removal.state != "planned":
             raise StateConflict("This plan was carried out or discarded already.")
@@ -135,9 +135,13 @@ def _record_start(session: Session, actor: Actor, removal: Removal) -> None:
         record(session, actor, "tag.delete_despite_rule", reference, rule=rule)
 
 
-def _lock_place(session: Session, place: Place) -> None:
-    """Lock the row of a namespace or project, so that removals in it start one at a time."""
-    session.execute(select(Place.id).where(Place.id == place.id).with_for_update())
+def lock_place(session: Session, place: Place) -> str | None:
+    """Lock the row of a namespace or project, so that removals in it start one at a time.
+
+    Returns:
+        The path that it has now; None if it was deleted.
+    """
+    return session.scalar(select(Place.path).where(Place.id == place.id).with_for_update())
 
 
 def require_no_obstacle(session: Session, kind: str, target: str, place: Place) -> None:

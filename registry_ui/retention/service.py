@@ -23,7 +23,7 @@ from ..removals.plan import RemovalOptions, RemovalPlan
 from ..removals.planned_manifests import record_missing_subjects
 from ..removals.planned_tags import planned_references
 from ..removals.planner import plan_tags
-from ..removals.service import add_plan, add_started, has_running_operation
+from ..removals.service import add_plan, add_started, has_running_operation, lock_place
 from ..tags.match_counts import pluralize
 from ..tags.orphans import without_subject
 from ..trash import service as trash
@@ -271,10 +271,13 @@ def _start_if_unchanged(actor: Actor, place: Place, policy_id: int, rules: Rules
     """Start the removal that a policy's rules ask for.
 
     To plan it can take minutes. Return None if the policy was changed, disabled, or deleted in the
-    meantime.
+    meantime, or if its place was moved or deleted.
     """
     plan = plan_of(place, rules)
     with writing() as session:
+        # The place first, as a deletion of the place locks it, too, before its policies.
+        if lock_place(session, place) != plan.target:
+            return None
         row = session.get(RetentionPolicy, policy_id, with_for_update=True, populate_existing=True)
         if row is None or not _can_run(row) or Rules.of(row) != rules:
             return None

@@ -6,12 +6,13 @@ import threading
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import delete
+from sqlalchemy import delete, update
 
 from registry_ui.catalog.live_tags import LiveTags
 from registry_ui.catalog.tag_list_update import TagListing, apply_tag_list
 from registry_ui.db.session import end_read, writing
 from registry_ui.errors import Conflict
+from registry_ui.events import apply
 from registry_ui.jobs import tasks
 from registry_ui.jobs.stored_work import run_move
 from registry_ui.models import (
@@ -64,14 +65,6 @@ def test_an_empty_list_that_was_asked_for_before_a_tag_was_seen_deletes_no_image
     assert image.rows(ContainerImage) == []
 
 
-def test_an_older_list_changes_nothing_that_a_newer_one_said(image):
-    now = utc_now() + timedelta(seconds=5)
-    listed(image, now, **{"2.0": digest("b")})
-    listed(image, now - timedelta(seconds=1), **{"1.0": digest("a"), "2.0": digest("c")})
-    assert {tag.name: tag.digest for tag in image.rows(Tag)} == {"2.0": digest("b")}
-    assert image.row(ContainerImage).reconciled_at == now
-
-
 @pytest.mark.both_databases
 def test_a_push_to_an_image_that_is_being_deleted_is_applied(served):
     served.project("acme/app")
@@ -87,6 +80,25 @@ def test_a_push_to_an_image_that_is_being_deleted_is_applied(served):
     push.join(60)
     assert [row.status for row in served.rows(RegistryEvent)] == ["applied"]
     assert [tag.name for tag in served.rows(Tag)] == ["2.0"]
+
+
+@pytest.mark.both_databases
+def test_a_push_to_an_image_that_moves_at_that_moment_is_applied_anew(served, monkeypatch):
+    served.project("acme/app")
+    served.image(IMAGE, "1.0")
+    find, moved = apply.owning_project, []
+
+    def found_before_the_switch(session, repository):
+        project = find(session, repository)
+        if not moved:
+            moved.append(repository)
+            session.execute(update(ContainerImage).values(path="acme/shop/web"))
+        return project
+
+    monkeypatch.setattr(apply, "owning_project", found_before_the_switch)
+    served.deliver(event_of("push", IMAGE, "2.0", digest=digest("b")))
+    assert [row.status for row in served.rows(RegistryEvent)] == ["applied"]
+    assert {tag.name for tag in served.rows(Tag)} == {"1.0", "2.0"}
 
 
 # -- moves -------------------------------------------------------------------------------
