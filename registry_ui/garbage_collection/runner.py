@@ -170,11 +170,13 @@ def _collect_garbage(lease: CollectionLease) -> str:
         # What the collector has left running could delete blobs that are pushed afterward.
         _wait_until_gone(lease, _lock_path())
     if status:
-        unreadable = output.unreadable
-        raise OperationFailed(
-            UNREADABLE.format(unreadable) if unreadable else EXITED.format(status)
-        )
+        raise OperationFailed(_describe_failure(status, output))
     return RESTART if probe is not None and probe.is_still_reported() else ""
+
+
+def _describe_failure(status: int, output: CollectorOutput) -> str:
+    """Return why the collector failed: the manifest that it can't read, or its exit status."""
+    return UNREADABLE.format(output.unreadable) if output.unreadable else EXITED.format(status)
 
 
 def _lock_path() -> Path:
