@@ -37,8 +37,8 @@ def hash_password(password: str) -> str:
 def hash_for_unknown_users() -> str:
     """Return a hash that no password matches, so that unknown users take as long as known ones.
 
-    The hash is made of random bytes instead of computed, because every process imports this module,
-    and a computation takes a tenth of a second and 64 MiB.
+    The hash is made of random bytes instead of computed. A computation would take a tenth of a
+    second and 64 MiB in the process that serves requests, and delay the first unknown user alone.
     """
     cost = f"m={_hasher.memory_cost},t={_hasher.time_cost},p={_hasher.parallelism}"
     salt, digest = secrets.token_bytes(_hasher.salt_len), secrets.token_bytes(_hasher.hash_len)
