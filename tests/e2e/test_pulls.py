@@ -53,8 +53,11 @@ def image_id(stack, project):
 
 def make_old(stack, project):
     """Have every tag pushed long ago, and never pulled."""
+    # The index has a tag as soon as a page found it. The event of its push dates it anew.
+    image = image_id(stack, project)
+    stack.until(lambda: all(tag.pushed_by for tag in stack.fill.rows(Tag, image_id=image)))
     changed = {"pushed_at": utc_now() - OLD, "age_from": None, "last_pulled_at": None}
-    which = Tag.image_id == image_id(stack, project)
+    which = Tag.image_id == image
     # One statement that begins as a writer: the worker writes to the same database.
     with stack.app.app_context(), writing() as session:
         session.execute(update(Tag).where(which).values(changed))
