@@ -33,7 +33,11 @@ from tests.support import storage as storages
 from tests.support.compiled import make_application
 from tests.support.processes import UNPACKED
 
-pytest_plugins = ("tests.support.missing_programs", "tests.support.statements")
+pytest_plugins = (
+    "tests.support.missing_programs",
+    "tests.support.schedule",
+    "tests.support.statements",
+)
 
 # For what tests start, such as `make run-gate`.
 os.environ["PATH"] += f"{os.pathsep}{UNPACKED}"
@@ -62,12 +66,6 @@ os.environ.setdefault("GOGC", "800")
 def pytest_configure(config: pytest.Config) -> None:
     """Choose how many examples a property is tried on."""
     settings.load_profile("lean" if config.getoption("lean") else "busy")
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the files that take longest, so that no worker has one alone at the end."""
-    folders = ("e2e", "contract", "web", "unit")
-    items.sort(key=lambda item: folders.index(item.path.parent.name))
 
 
 def pytest_collection_finish() -> None:

@@ -76,7 +76,7 @@ def admin_password(config: Config, *, from_stdin: bool) -> str:
     if not password:
         raise NotRunning(
             f"The password of {config.admin_username} is needed: set REGISTRY_UI_ADMIN_PASSWORD, "
-            "or pipe it in with --password-stdin."
+            "or run `.venv/bin/python -m registry_ui.demo --password-stdin` with it as input."
         )
     return password
 

@@ -22,7 +22,8 @@ def summary(config: Config, prepared: Prepared, registry: str | None) -> str:
     if prepared.password:
         sign_in += f", password {prepared.password} (shown only now)"
     else:
-        sign_in += f" (forgotten? .venv/bin/flask user password {prepared.administrator})"
+        new_password = f".venv/bin/flask user password {prepared.administrator}"
+        sign_in += f" (forgotten? {new_password} sets a new password)"
     lines = [
         f"docker login {host} -u {prepared.administrator}",
         "docker pull busybox     # or take any image that you have",

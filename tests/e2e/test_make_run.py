@@ -282,7 +282,8 @@ def test_a_registry_of_ones_own_is_used_and_told_how_to_join(chosen):
 
 def test_a_chosen_password_is_taken_and_not_printed(chosen):
     _, run, _ = chosen
-    assert "Sign in    root (forgotten? .venv/bin/flask user password root)\n" in run.output
+    hint = "forgotten? .venv/bin/flask user password root sets a new password"
+    assert f"Sign in    root ({hint})\n" in run.output
     assert "correct horse" not in run.output
     answer = requests.get(
         f"http://localhost:{run.port}/jwt/auth?service=registry",

@@ -1,9 +1,13 @@
-"""What the server of worker processes imports: the application, and the workers that tests start.
+"""What the server of worker processes imports: the application, and what tests start.
 
 The application imports most of its modules when it is made; the server makes none.
 """
 
 from __future__ import annotations
+
+import gunicorn.app.wsgiapp
+import gunicorn.workers.gthread
+import huey.consumer
 
 import registry_ui
 from registry_ui.http import session_cookie
@@ -11,6 +15,9 @@ from tests.contract import collection_process, copy_process, move_process, remov
 from tests.support import impatient_worker
 
 MODULES = (
+    gunicorn.app.wsgiapp,
+    gunicorn.workers.gthread,
+    huey.consumer,
     *registry_ui._request_modules(),
     *registry_ui._service_modules(),
     *registry_ui._entry_points(),

@@ -11,7 +11,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import psycopg
 import pytest
@@ -101,6 +101,13 @@ class Server:
             self.process = subprocess.Popen(
                 command, stdout=out, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, **options
             )
+
+    @classmethod
+    def of(cls, process: Any, log: Path) -> Server:
+        """Return the server that a process is, which was started in another way."""
+        made = cls.__new__(cls)
+        made.log, made.process = log, process
+        return made
 
     def wait_for_port(self, port: int, seconds: float = 120) -> None:
         """Wait until it listens; fail with the end of its log."""

@@ -28,6 +28,7 @@ from registry_ui.launch.registry import listening_port, write_registry_files
 from tests.web.support import PASSWORD
 from tests.web.support import Site as Filler
 
+from .forked_programs import start_program
 from .processes import Server, free_port, required
 from .registry import binary
 from .storage import Storage
@@ -111,8 +112,7 @@ class Stack:
         for part in parts or self.parts:
             command, environ = self._lines[part]
             log = self.config.var / f"{part}.log"
-            server = Server(["/bin/sh", "-c", command], log, env=environ, cwd=ROOT)
-            self._running[part] = server
+            self._running[part] = start_program(command, log, env=environ, cwd=ROOT)
         self.wait_until_ready()
 
     def wait_until_ready(self) -> None:
