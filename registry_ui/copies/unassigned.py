@@ -13,7 +13,7 @@ from ..db.session import end_read
 from ..distribution.errors import RegistryError
 from ..errors import NotFound, RegistryUnreachable
 from ..models import UnassignedRepository
-from ..names import RepositoryName, is_trash_tag, subject_of
+from ..names import RepositoryName, subject_of, without_trash
 from ..registry_connection import list_tags
 
 
@@ -41,7 +41,7 @@ def tags_of_unassigned(name: RepositoryName) -> list[str]:
     """
     end_read()
     try:
-        tags = [tag for tag in list_tags(name) if not is_trash_tag(tag)]
+        tags = without_trash(list_tags(name))
     except RegistryError as error:
         raise RegistryUnreachable(
             f"The registry could not be asked: {error}.", hint="Nothing was changed. Try again."
