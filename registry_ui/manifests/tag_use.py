@@ -100,7 +100,7 @@ def _apply(session: Session, condition: ColumnElement[bool]) -> None:
     pulls = session.execute(query.order_by(WaitingPull.image_id, WaitingPull.digest)).all()
     if pulls:
         ids = {image_id for image_id, _, _ in pulls}
-        session.execute(ContainerImage.select_locked(ContainerImage.id.in_(ids))).all()
+        session.execute(ContainerImage.select_ids_locked(ContainerImage.id.in_(ids))).all()
     for image_id, digest, at in pulls:
         _update_pull_times(session, image_id, Tag.digest.in_(_select_containing(digest)), at)
 
