@@ -23,7 +23,7 @@ from ..manifests.graph import ManifestGraph, graph_of
 from ..manifests.reachability import closure
 from ..models import ContainerImage, Project, Tag
 from ..names import RepositoryName, without_trash
-from ..registry_connection import list_tags
+from ..registry_connection import list_tags, unreachable_from_error
 from ..storage_usage.survey import UsageScan
 from .plan import NEW, OVERWRITES, REFUSED, SAME, CopyPlan, CopyRequest, PlannedCopy
 from .referrers import referring_tags
@@ -92,9 +92,7 @@ def plan_copy(request: CopyRequest, role: Role | None) -> CopyPlan:
         target_tags = without_trash(list_tags(request.target))
         target_live = _read_digests(plan, target, set(request.tags.values()) & set(target_tags))
     except RegistryError as error:
-        raise RegistryUnreachable(
-            f"The registry could not be asked: {error}.", hint="Nothing was changed. Try again."
-        ) from None
+        raise unreachable_from_error(error) from None
     _add_unread_notes(plan, source_live)
     plan.new_image = not target_tags
     rules = repository_policy(db.session(), target).rules

@@ -21,6 +21,7 @@ from ..manifests.graph import graph_of
 from ..manifests.store import ensure_fetched, facts_of, stored_manifests
 from ..models import ContainerImage, Place, Project, RemovalStep, Tag, TrashedTag
 from ..names import RepositoryName, TagName, is_trash_tag, subject_of
+from ..registry_connection import NOTHING_CHANGED
 from ..tags.image_tags import ImageTags, all_tags, refresh, tags_of_image
 from ..tags.version_sort import version_key
 from .allowed_tags import filter_allowed, filter_allowed_unreadable
@@ -93,7 +94,7 @@ def _read_tag(repository: RepositoryName, name: TagName) -> LiveTags:
         raise translate(error) from None
     if live.unanswered:
         message = NO_ANSWER.format(name, live.unanswered[str(name)])
-        raise RegistryUnreachable(message, hint="Nothing was changed. Try again later.")
+        raise RegistryUnreachable(message, hint=NOTHING_CHANGED)
     if not live.digests and not live.damaged:
         raise NotFound("The registry has no such tag.")
     return live
