@@ -250,21 +250,19 @@ def example_pull(plan: dict[str, Any]) -> str:
 
 def former_of(place: Place) -> list[tuple[OldPath, Move]]:
     """Return the old paths of a namespace or project that can still be pulled, with their moves."""
-    query = (
-        select(OldPath, Move)
-        .join(Move, Move.id == OldPath.move_id)
-        .where(OldPath.now == place.path, OldPath.exact.is_(False))
-        .order_by(OldPath.path)
-    )
-    return [(row, move) for row, move in db.session.execute(query)]
+    return _load_old_paths(place.path, exact=False)
 
 
 def old_paths_of_image(image: ContainerImage) -> list[tuple[OldPath, Move]]:
     """Return the old paths from moves of this image alone, not of a place, with these moves."""
+    return _load_old_paths(image.path, exact=True)
+
+
+def _load_old_paths(now: str, *, exact: bool) -> list[tuple[OldPath, Move]]:
     query = (
         select(OldPath, Move)
         .join(Move, Move.id == OldPath.move_id)
-        .where(OldPath.now == image.path, OldPath.exact.is_(True))
+        .where(OldPath.now == now, OldPath.exact.is_(exact))
         .order_by(OldPath.path)
     )
     return [(row, move) for row, move in db.session.execute(query)]
