@@ -1,7 +1,8 @@
-"""Private files: written atomically, and readable only by the user who runs this process."""
+"""Private files, which only the user who runs this process can read, and locks on files."""
 
 from __future__ import annotations
 
+import fcntl
 import os
 import tempfile
 from contextlib import suppress
@@ -27,6 +28,24 @@ def write_private_once(path: Path, text: str) -> None:
     with suppress(FileExistsError):
         os.link(temporary, path)
     temporary.unlink()
+
+
+def try_lock(path: Path) -> int | None:
+    """Lock a file, which is created if needed, unless a process holds its lock.
+
+    The lock is held until every copy of the descriptor is closed. Child processes that inherit the
+    descriptor hold the lock, too. After a failure the file is closed again.
+
+    Returns:
+        The file descriptor that holds the lock; None if a process holds the lock already.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    return descriptor
 
 
 def _write_temporary(path: Path, text: str) -> Path:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
+from bisect import bisect_left
 from dataclasses import dataclass
 from functools import total_ordering
 
@@ -159,6 +160,16 @@ class PlacePath:
 def is_trash_tag(tag: str) -> bool:
     """Return whether a tag is one under which the trash keeps a manifest."""
     return _TRASH_TAG.fullmatch(tag) is not None
+
+
+def without_trash(names: list[str]) -> list[str]:
+    """Return the given tags without those in the trash.
+
+    Args:
+        names: all tags of a repository in byte order, so that the tags in the trash are adjacent.
+    """
+    start, end = bisect_left(names, TRASH_PREFIX), bisect_left(names, TRASH_PREFIX_END)
+    return [*names[:start], *(n for n in names[start:end] if not is_trash_tag(n)), *names[end:]]
 
 
 def path_component(text: str) -> str:

@@ -13,6 +13,7 @@ from .distribution.call_timeout import at_least
 from .distribution.client import RegistryClient
 from .distribution.errors import RegistryError, RegistryNotFound
 from .distribution.tag_list import TagNames
+from .errors import RegistryUnreachable
 from .names import RepositoryName
 from .token_auth.keyring import KeyRing, RotatingSigner
 
@@ -23,6 +24,9 @@ ANSWER_TIMEOUT = 10.0
 #: Lifetime in seconds of the bearer tokens that this application uses for its own registry calls.
 #: A new token is signed for each call.
 OWN_TOKEN_LIFETIME = 60
+#: Message for users if a registry call failed, and hint for those who wanted to change something.
+NOT_ASKED = "The registry could not be asked: {}."
+NOTHING_CHANGED = "Nothing was changed. Try again later."
 
 
 def init_app(app: Flask) -> None:
@@ -94,6 +98,18 @@ def list_tags(repository: RepositoryName) -> TagNames:
         return registry().tags(repository)
     except RegistryNotFound:
         return TagNames()
+
+
+def unreachable_from_error(
+    error: RegistryError | str, hint: str = NOTHING_CHANGED
+) -> RegistryUnreachable:
+    """Convert an error of a registry call into one whose message is shown to users.
+
+    Args:
+        error: the error, or its message.
+        hint: what the user can do.
+    """
+    return RegistryUnreachable(NOT_ASKED.format(error), hint=hint)
 
 
 def threads() -> ThreadPoolExecutor:

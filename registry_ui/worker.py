@@ -6,6 +6,7 @@ import argparse
 import logging
 
 from . import create_app
+from .exception_log import log_exceptions
 from .jobs.executors import LONG_WORK
 from .jobs.queue import enqueue
 from .jobs.stored_work import resume_stored_work
@@ -31,10 +32,8 @@ def main() -> None:
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     app = create_app()
     with app.app_context():
-        try:
+        with log_exceptions(logger, "stored work could not be resumed; the schedule will find it"):
             resume_stored_work()  # not queued, because the queue can hold thousands of jobs
-        except Exception:
-            logger.exception("stored work could not be resumed; the schedule will find it")
         enqueue("resume")
         enqueue("catch_up")
     huey = app.extensions["huey"]

@@ -8,7 +8,6 @@ because the catalog omits names on some storage drivers (PROTOCOLS 4.1).
 from __future__ import annotations
 
 import logging
-from bisect import bisect_left
 from datetime import datetime, timedelta
 
 from sqlalchemy import delete, select, update
@@ -31,7 +30,7 @@ from ..models import (
     UnassignedRepository,
     utc_now,
 )
-from ..names import TRASH_PREFIX, TRASH_PREFIX_END, NameInvalid, RepositoryName, is_trash_tag
+from ..names import NameInvalid, RepositoryName, without_trash
 from ..operations.recovery import complete_interrupted_steps
 from ..registry_connection import registry
 from .earlier_pushes import carry_over
@@ -140,16 +139,6 @@ def _fetch_tags(repository: RepositoryName) -> TagNames | None:
         return registry().tags(repository)
     except RegistryNotFound:
         return None
-
-
-def without_trash(names: list[str]) -> list[str]:
-    """Return the given tags without those in the trash.
-
-    Args:
-        names: all tags of a repository in byte order, so that the tags in the trash are adjacent.
-    """
-    start, end = bisect_left(names, TRASH_PREFIX), bisect_left(names, TRASH_PREFIX_END)
-    return [*names[:start], *(n for n in names[start:end] if not is_trash_tag(n)), *names[end:]]
 
 
 def _find_image_id(session: Session, repository: RepositoryName) -> int | None:

@@ -7,6 +7,7 @@ from datetime import datetime
 from sqlalchemy import delete, func
 from sqlalchemy.orm import Session
 
+from ..batches import split_into_batches
 from ..db.prepared import insert_if_absent
 from ..db.session import writing
 from ..models import UnassignedRepository, utc_now
@@ -18,9 +19,9 @@ BATCH_SIZE = 500
 
 def note(paths: list[str]) -> None:
     """Store a record for each of these repositories, which no project owns."""
-    for start in range(0, len(paths), BATCH_SIZE):
+    for batch in split_into_batches(paths, BATCH_SIZE):
         with writing() as session:
-            for path in paths[start : start + BATCH_SIZE]:
+            for path in batch:
                 insert_if_absent(session, UnassignedRepository, path=path, first_seen_at=utc_now())
 
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import click
 
-from ..access import Visibility
 from ..adoption.service import MAX_PARTS, AdoptionPlan, AdoptionRequest, adopt, plan_adoption
 from ..audit import CONSOLE
 from ..db.session import db
@@ -15,7 +14,7 @@ from ..errors import Invalid
 from ..formatting import pluralize
 from ..jobs.queue import enqueue
 from .errors import clear_errors
-from .options import DRY_RUN, YES, group_options
+from .options import DRY_RUN, VISIBILITY, YES, group_options
 from .places import project
 
 #: Exit status if some repositories can be adopted, but not all.
@@ -50,12 +49,7 @@ def _validate_parts(_context: click.Context, _parameter: click.Parameter, text: 
     callback=_validate_parts,
     help="How many parts of a repository's name are the path of its project; 0 for all.",
 )
-@click.option(
-    "--visibility",
-    type=click.Choice([str(v) for v in Visibility]),
-    default=str(Visibility.PRIVATE),
-    show_default=True,
-)
+@VISIBILITY
 @click.option("--owner", default="", metavar="USER", help="Becomes Owner where there is none.")
 @DRY_RUN
 @YES

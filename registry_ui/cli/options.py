@@ -9,9 +9,17 @@ from typing import Any
 
 import click
 
+from ..access import Visibility
+
 DRY_RUN = click.option("--dry-run", is_flag=True, help="Print the plan, and do nothing.")
 YES = click.option("--yes", is_flag=True, help="Do not ask.")
 FOR_GOOD = click.option("--for-good", is_flag=True, help="Skip the trash.")
+VISIBILITY = click.option(
+    "--visibility",
+    type=click.Choice([str(v) for v in Visibility]),
+    default=str(Visibility.PRIVATE),
+    show_default=True,
+)
 
 
 def group_options(group: type[Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 from flask.cli import AppGroup
 
-from ..access import SCOPES, Role, Visibility
+from ..access import SCOPES, Role
 from ..accounts.tokens import TokenRequest, end_of_day
 from ..audit import CONSOLE
 from ..jobs.queue import enqueue
@@ -13,6 +13,7 @@ from ..projects import deploy_tokens
 from ..projects import service as projects
 from .accounts import scopes_of
 from .errors import clear_errors
+from .options import VISIBILITY
 
 namespace = AppGroup("namespace", help="Namespaces.")
 project = AppGroup("project", help="Projects.")
@@ -31,12 +32,7 @@ def namespace_create(path: str) -> None:
 
 @project.command("create")
 @click.argument("path")
-@click.option(
-    "--visibility",
-    type=click.Choice([str(v) for v in Visibility]),
-    default=str(Visibility.PRIVATE),
-    show_default=True,
-)
+@VISIBILITY
 @clear_errors
 def project_create(path: str, visibility: str) -> None:
     """Create the project PATH."""

@@ -15,6 +15,7 @@ from functools import partial
 from itertools import chain
 from typing import Protocol
 
+from ..batches import split_into_batches
 from ..distribution.client import FetchedManifest
 from ..distribution.errors import (
     PartsMissing,
@@ -298,11 +299,11 @@ class Copier:
         """
         to_mount = [blob for blob in blobs if blob not in self._existing_blobs]
         missing: list[str] = []
-        for start in range(0, len(to_mount), BATCH_SIZE):
+        for batch in split_into_batches(to_mount, BATCH_SIZE):
             self.renew()
             calls = {
                 blob: self._make_mount_call(Digest(blob), is_optional=blob in optional)
-                for blob in to_mount[start : start + BATCH_SIZE]
+                for blob in batch
             }
             problems: dict[str, RegistryError] = {}
             outcomes: dict[str, _MountResult] = call_all(

@@ -22,8 +22,8 @@ from ..manifests.blobs import key_of
 from ..manifests.graph import ManifestGraph, graph_of
 from ..manifests.reachability import closure
 from ..models import ContainerImage, Project, Tag
-from ..names import RepositoryName, is_trash_tag
-from ..registry_connection import list_tags
+from ..names import RepositoryName, without_trash
+from ..registry_connection import list_tags, unreachable_from_error
 from ..storage_usage.survey import UsageScan
 from .plan import NEW, OVERWRITES, REFUSED, SAME, CopyPlan, CopyRequest, PlannedCopy
 from .referrers import referring_tags
@@ -86,15 +86,13 @@ def plan_copy(request: CopyRequest, role: Role | None) -> CopyPlan:
     plan = CopyPlan(request.kind, source, target, attached=request.attached)
     end_read()
     try:
-        source_tags = _list_tags(RepositoryName(source))
+        source_tags = without_trash(list_tags(RepositoryName(source)))
         source_live = _read_digests(plan, source, request.tags.keys() & set(source_tags))
         source_live.damaged = _exclude_removed(source, source_live.damaged)
-        target_tags = _list_tags(request.target)
+        target_tags = without_trash(list_tags(request.target))
         target_live = _read_digests(plan, target, set(request.tags.values()) & set(target_tags))
     except RegistryError as error:
-        raise RegistryUnreachable(
-            f"The registry could not be asked: {error}.", hint="Nothing was changed. Try again."
-        ) from None
+        raise unreachable_from_error(error) from None
     _add_unread_notes(plan, source_live)
     plan.new_image = not target_tags
     rules = repository_policy(db.session(), target).rules
@@ -151,11 +149,6 @@ def _add_unread_notes(plan: CopyPlan, live: LiveTags) -> None:
         if live.damaged
         else NotFound(NO_SUCH_TAG)
     )
-
-
-def _list_tags(repository: RepositoryName) -> list[str]:
-    """Return the tags that the registry lists, without those in the trash."""
-    return [tag for tag in list_tags(repository) if not is_trash_tag(tag)]
 
 
 def _read_digests(plan: CopyPlan, repository: str, names: Collection[str]) -> LiveTags:

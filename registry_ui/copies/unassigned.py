@@ -11,10 +11,10 @@ from sqlalchemy.orm import Session
 from ..access.lookup import owning_project
 from ..db.session import end_read
 from ..distribution.errors import RegistryError
-from ..errors import NotFound, RegistryUnreachable
+from ..errors import NotFound
 from ..models import UnassignedRepository
-from ..names import RepositoryName, is_trash_tag, subject_of
-from ..registry_connection import list_tags
+from ..names import RepositoryName, subject_of, without_trash
+from ..registry_connection import list_tags, unreachable_from_error
 
 
 def is_unassigned(session: Session, name: RepositoryName) -> bool:
@@ -41,11 +41,9 @@ def tags_of_unassigned(name: RepositoryName) -> list[str]:
     """
     end_read()
     try:
-        tags = [tag for tag in list_tags(name) if not is_trash_tag(tag)]
+        tags = without_trash(list_tags(name))
     except RegistryError as error:
-        raise RegistryUnreachable(
-            f"The registry could not be asked: {error}.", hint="Nothing was changed. Try again."
-        ) from None
+        raise unreachable_from_error(error) from None
     if not tags:
         raise NotFound(f"The repository “{name}” has no tags.")
     return [tag for tag in tags if subject_of(tag) is None] or tags

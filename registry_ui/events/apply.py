@@ -25,6 +25,7 @@ from ..catalog import tag_claims, tag_history, violations
 from ..catalog.images import count_tags, ensure_image
 from ..catalog.pull_through import is_cache
 from ..catalog.push_log import PushedTag, record_push
+from ..db.keyset import select_in_batches
 from ..db.prepared import insert_if_absent
 from ..db.session import db, writing
 from ..db.statements import update_count
@@ -59,19 +60,9 @@ class ApplyResult:
 def apply_pending() -> ApplyResult:
     """Apply every pending event, oldest first. Several processes can do so concurrently."""
     result = ApplyResult()
-    last_id = 0
-    while True:
-        query = (
-            select(RegistryEvent.id)
-            .where(RegistryEvent.status == "pending", RegistryEvent.id > last_id)
-            .order_by(RegistryEvent.id)
-            .limit(BATCH_SIZE)
-        )
-        ids = list(db.session.scalars(query))
-        if not ids:
-            return result
-        for event_id in ids:
-            last_id = event_id
+    query = select(RegistryEvent.id).where(RegistryEvent.status == "pending")
+    for rows in select_in_batches(db.session(), query, RegistryEvent.id, BATCH_SIZE):
+        for (event_id,) in rows:
             try:
                 _apply(event_id, result)
             except DataError:
@@ -86,6 +77,7 @@ def apply_pending() -> ApplyResult:
             except Exception as error:
                 logger.exception("event %s can't be applied", event_id)
                 _set_aside(event_id, f"can't be applied: {type(error).__name__}")
+    return result
 
 
 def _apply(event_id: int, result: ApplyResult) -> None:

@@ -9,13 +9,14 @@ the process with the id PARENT dies.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import signal
 import subprocess
 import sys
 from functools import partial
+from pathlib import Path
 
+from ..files import try_lock
 from ..processes import end_with_parent
 
 #: Exit status if a process of an earlier command still holds the lock (EX_TEMPFAIL).
@@ -30,10 +31,8 @@ def main() -> int:
     """
     parent, lock, *command = sys.argv[1:]
     end_with_parent(int(parent))
-    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    descriptor = try_lock(Path(lock))
+    if descriptor is None:
         return BUSY
     try:
         child = subprocess.Popen(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import signal
 import subprocess
@@ -14,6 +13,7 @@ from typing import IO
 
 from config import PREFIX, ROOT
 
+from ..files import try_lock
 from . import exclusive_process
 from .output_parser import CollectorOutput
 
@@ -104,13 +104,10 @@ def is_gone(lock: Path) -> bool:
     Args:
         lock: the file that the processes of a collector keep locked.
     """
-    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    descriptor = try_lock(lock)
+    if descriptor is None:
         return False
-    finally:
-        os.close(descriptor)
+    os.close(descriptor)
     return True
 
 

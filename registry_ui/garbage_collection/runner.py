@@ -14,6 +14,8 @@ from flask import current_app
 from sqlalchemy import func, select
 
 from ..audit import WORKER, record
+from ..batches import split_into_batches
+from ..db.keyset import select_in_batches
 from ..db.session import db, end_read
 from ..errors import Conflict
 from ..manifests.blobs import key_of, unpack
@@ -248,25 +250,16 @@ def _measure_blobs(lease: CollectionLease, output: CollectorOutput) -> tuple[int
 
     The collector prints no sizes. The sizes come from the manifests that the database stores.
     """
-    digest_by_key = {key_of(digest): digest for digest in output.digests}
+    keys = {key_of(digest) for digest in output.digests}
     sizes: dict[bytes, int] = {}
-    last = ""
-    while digest_by_key:
-        query = (
-            select(ManifestContents.digest, ManifestContents.blobs)
-            .where(ManifestContents.digest > last)
-            .order_by(ManifestContents.digest)
-            .limit(BATCH_SIZE)
-        )
-        rows = db.session.execute(query).all()
+    query = select(ManifestContents.digest, ManifestContents.blobs)
+    batches = select_in_batches(db.session(), query, ManifestContents.digest, BATCH_SIZE)
+    for rows in batches if keys else ():
         end_read()
         lease.keep()
-        for row in rows:
-            packed = unpack(row.blobs)
-            sizes |= {key: packed[key] for key in digest_by_key.keys() & packed.keys()}
-        if len(rows) < BATCH_SIZE:
-            break
-        last = rows[-1].digest
+        for _, blobs in rows:
+            packed = unpack(blobs)
+            sizes |= {key: packed[key] for key in keys & packed.keys()}
     sizes |= _load_manifest_sizes(sorted(output.digests))
     known_bytes = sum(max(0, size) for size in sizes.values())
     return min(known_bytes, 2**62), max(0, output.blobs - len(sizes))
@@ -274,9 +267,9 @@ def _measure_blobs(lease: CollectionLease, output: CollectorOutput) -> tuple[int
 
 def _load_manifest_sizes(digests: list[str]) -> dict[bytes, int]:
     sizes: dict[bytes, int] = {}
-    for start in range(0, len(digests), BATCH_SIZE):
+    for batch in split_into_batches(digests, BATCH_SIZE):
         query = select(Manifest.digest, func.length(Manifest.body)).where(
-            Manifest.digest.in_(digests[start : start + BATCH_SIZE])
+            Manifest.digest.in_(batch)
         )
         sizes |= {key_of(digest): size for digest, size in db.session.execute(query)}
         end_read()

@@ -9,6 +9,8 @@ from typing import Any
 
 from flask import Flask, current_app
 
+from ..exception_log import log_exceptions
+
 logger = logging.getLogger(__name__)
 
 #: Kinds of work that can take minutes. At most one thread of a process runs each kind.
@@ -111,9 +113,8 @@ class BackgroundThreads:
 
     def _run(self, work: Callable[[Any], Any], key: Any) -> None:
         try:
-            work(key)
-        except Exception:
-            logger.exception("background work failed: %s", key)
+            with log_exceptions(logger, "background work failed: %s", key):
+                work(key)
         finally:
             with self._lock:
                 self._running_keys.discard(key)

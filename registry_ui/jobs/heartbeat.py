@@ -8,6 +8,7 @@ import threading
 from flask import Flask
 
 from ..db.session import writing
+from ..exception_log import log_exceptions
 from ..models import Heartbeat, utc_now
 from .queue import HEARTBEAT_SECONDS, WORKER
 
@@ -30,10 +31,8 @@ def start_heartbeat(app: Flask) -> None:
     def run() -> None:
         pause = threading.Event()
         while True:
-            try:
+            with log_exceptions(logger, "no sign of life could be written"):
                 record_heartbeat(app)
-            except Exception:
-                logger.exception("no sign of life could be written")
             pause.wait(HEARTBEAT_SECONDS)
 
     threading.Thread(target=run, name="heartbeat", daemon=True).start()

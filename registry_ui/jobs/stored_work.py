@@ -12,6 +12,7 @@ from typing import Any
 from flask import current_app
 
 from ..copies import service as copies
+from ..exception_log import log_exceptions
 from ..garbage_collection import runner
 from ..moves.lease import waiting as waiting_moves
 from ..moves.runner import run as carry_out_move
@@ -20,6 +21,8 @@ from .executors import in_app
 from .queue import enqueue
 
 logger = logging.getLogger(__name__)
+
+BROKE_OFF = "%s %s broke off"
 
 #: Stored operations by kind: a function that carries out the operation with a given id, and a
 #: function that returns the ids of the unfinished operations that no worker holds.
@@ -71,20 +74,16 @@ def _run_stored_work(operation: tuple[str, int]) -> None:
 
 def _run_or_log(kind: str, number: int) -> None:
     """Carry out a stored operation, and only log an exception, so that other operations can run."""
-    try:
+    with log_exceptions(logger, BROKE_OFF, kind, number):
         STORED_WORK[kind][0](number)
-    except Exception:
-        logger.exception("%s %s broke off", kind, number)
 
 
 def resume_stored_work() -> None:
     """Carry out the removals, copies, and moves that no worker holds, in background threads."""
     for kind, (_, waiting) in STORED_WORK.items():
         for number in waiting():
-            try:
+            with log_exceptions(logger, BROKE_OFF, kind, number):
                 _run_in_background(kind, number)
-            except Exception:
-                logger.exception("%s %s broke off", kind, number)
 
 
 def run_collection(collection_id: int) -> None:

@@ -7,13 +7,13 @@ of an earlier run, even if the launcher was killed.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import signal
 import time
 from contextlib import suppress
 from pathlib import Path
 
+from ..files import try_lock
 from . import LaunchError
 
 ENDING = b"ending"
@@ -71,11 +71,8 @@ class RunLock:
         After a failure the lock file is closed, because every process that has the file open
         counts as part of the run that holds the lock.
         """
-        descriptor = os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(descriptor)
+        descriptor = try_lock(self._file)
+        if descriptor is None:
             return False
         self.descriptor = descriptor
         return True

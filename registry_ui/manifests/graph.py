@@ -7,11 +7,12 @@ missing manifests are fetched from the registry. In this module, an index is an 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from sqlalchemy import select
 
+from ..batches import split_into_batches
 from ..db.session import db
 from ..distribution.errors import ContentTooLarge, RegistryError
 from ..distribution.manifest import MAX_LAYERS
@@ -23,7 +24,7 @@ from .batch_calls import blob_call, call_all
 from .store import digests_in_repository, facts_of, fetch
 
 #: Maximum number of digests in one SQL query.
-CHUNK_SIZE = 500
+BATCH_SIZE = 500
 #: Maximum number of manifests that are fetched from the registry for one graph. Ten more are
 #: allowed for each manifest that the graph starts with.
 MAX_FETCHED = 2000
@@ -109,10 +110,10 @@ def _add_stored(
     """
     stored_digests: set[str] = set()
     candidates: set[str] = set()
-    for chunk in _split_into_chunks(digests):
-        rows = db.session.scalars(select(Manifest).where(Manifest.digest.in_(chunk))).all()
-        in_repository = root_digests.intersection(chunk) | digests_in_repository(
-            str(repository), chunk
+    for batch in split_into_batches(digests, BATCH_SIZE):
+        rows = db.session.scalars(select(Manifest).where(Manifest.digest.in_(batch))).all()
+        in_repository = root_digests.intersection(batch) | digests_in_repository(
+            str(repository), batch
         )
         with_body = []
         for row in rows:
@@ -179,9 +180,3 @@ def _fetch_as_blobs(
         d for d, problem in problems.items() if not isinstance(problem, ContentTooLarge)
     }
     return references
-
-
-def _split_into_chunks(digests: Iterable[str]) -> Iterator[list[str]]:
-    all_digests = list(digests)
-    for start in range(0, len(all_digests), CHUNK_SIZE):
-        yield all_digests[start : start + CHUNK_SIZE]

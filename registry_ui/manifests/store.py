@@ -18,6 +18,7 @@ from weakref import WeakKeyDictionary
 from sqlalchemy import select
 from sqlalchemy.orm import undefer
 
+from ..batches import split_into_batches
 from ..db.session import db
 from ..distribution.errors import (
     RegistryError,
@@ -253,10 +254,8 @@ def fetch(
     """
     end = time.monotonic() + deadline
     result = FetchedBodies(set(), set())
-    sorted_digests = sorted(digests)
-    for start in range(0, len(sorted_digests), BATCH_SIZE):
+    for batch in split_into_batches(sorted(digests), BATCH_SIZE):
         renew()
-        batch = sorted_digests[start : start + BATCH_SIZE]
         problems: dict[str, RegistryError] = {}
         calls = {
             digest: _create_manifest_call(repository, digest, config=False) for digest in batch

@@ -24,8 +24,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session
 
+from ..db.keyset import select_in_batches
 from ..db.prepared import insert_if_absent
-from ..db.session import writing
+from ..db.session import db, writing
 from ..models import UNLISTED, ContainerImage, IndexChild, Manifest, Tag, WaitingPull
 from .parser_version import is_stale_index
 
@@ -83,18 +84,11 @@ def forget_placed_pulls() -> None:
     an OCI index was being read can have missed tags. Each transaction covers a limited number of
     images.
     """
-    last_id = 0
-    while True:
+    query = select(WaitingPull.image_id).distinct()
+    for rows in select_in_batches(db.session(), query, WaitingPull.image_id, BATCH_SIZE):
+        has_unread_tags = exists().where(Tag.image_id == WaitingPull.image_id, _is_unread())
+        is_placed = WaitingPull.image_id.in_([image_id for (image_id,) in rows]) & ~has_unread_tags
         with writing() as session:
-            query = select(WaitingPull.image_id).where(WaitingPull.image_id > last_id).distinct()
-            image_ids = list(
-                session.scalars(query.order_by(WaitingPull.image_id).limit(BATCH_SIZE))
-            )
-            if not image_ids:
-                return
-            last_id = image_ids[-1]
-            has_unread_tags = exists().where(Tag.image_id == WaitingPull.image_id, _is_unread())
-            is_placed = WaitingPull.image_id.in_(image_ids) & ~has_unread_tags
             _apply(session, is_placed)
             session.execute(
                 delete(WaitingPull).where(is_placed).execution_options(synchronize_session=False)
@@ -106,7 +100,7 @@ def _apply(session: Session, condition: ColumnElement[bool]) -> None:
     pulls = session.execute(query.order_by(WaitingPull.image_id, WaitingPull.digest)).all()
     if pulls:
         ids = {image_id for image_id, _, _ in pulls}
-        session.execute(ContainerImage.select_locked(ContainerImage.id.in_(ids))).all()
+        session.execute(ContainerImage.select_ids_locked(ContainerImage.id.in_(ids))).all()
     for image_id, digest, at in pulls:
         _update_pull_times(session, image_id, Tag.digest.in_(_select_containing(digest)), at)
 

@@ -6,7 +6,7 @@ The facts of a manifest are the data that was parsed from its JSON and from its 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import (
     JSON,
@@ -27,6 +27,8 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from .base import Base, UTCDateTime, bytewise, utc_now
 from .place import Project
+
+T = TypeVar("T")
 
 
 class ContainerImage(Base):
@@ -70,10 +72,26 @@ class ContainerImage(Base):
         A transaction that inserts, changes, or deletes tags must lock their images before the tags.
         Without the lock, two transactions could wait for each other, so that PostgreSQL cancels one
         of them; or each would store a ``tag_count`` that lacks the tags inserted by the other.
+
+        The images are read after the lock, even if the session has loaded them before.
         """
-        # With key_share, other transactions can still insert rows that refer to the image.
-        query = select(cls).where(condition).order_by(cls.id).with_for_update(key_share=True)
+        query = _in_locking_order(select(cls), condition)
         return query.execution_options(populate_existing=True)
+
+    @classmethod
+    def select_ids_locked(cls, condition: ColumnElement[bool]) -> Select[int]:
+        """Return a query for the ids of images that locks the images as select_locked() does.
+
+        It reads nothing else, so images that the session has loaded before can be outdated. Use it
+        only if the transaction does not use the images themselves.
+        """
+        return _in_locking_order(select(cls.id), condition)
+
+
+def _in_locking_order(query: Select[T], condition: ColumnElement[bool]) -> Select[T]:
+    """Return a query that locks images, in the order in which all transactions lock them."""
+    # With key_share, other transactions can still insert rows that refer to the image.
+    return query.where(condition).order_by(ContainerImage.id).with_for_update(key_share=True)
 
 
 class Tag(Base):

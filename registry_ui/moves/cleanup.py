@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from ..access.lookup import prefixes
 from ..access.reserved_paths import fence_of
+from ..audit import Actor
 from ..db.session import db
 from ..models import MovedRepository, Place, Removal, RemovalStep
 from ..operations.errors import Deferred, OperationFailed
 from ..removals import runner
 from ..removals.plan import RemovalPlan
+from ..removals.service import removal_from_plan
 from .lease import MoveLease
 
 
@@ -58,16 +60,7 @@ def _start_removal(
         # users who can see that activity may not be allowed to know the repository's path.
         place = None
     plan = RemovalPlan("image", repository, steps)
-    removal = Removal(
-        kind=plan.kind,
-        target=repository,
-        project_id=place.id if place else None,
-        project_path=place.path if place else move.source,
-        requested_by=move.requested_by,
-        state="waiting",
-        plan=steps,
-        preview=plan.preview(),
-        total=len(steps),
-    )
+    place_id, path = (place.id, place.path) if place else (None, move.source)
+    removal = removal_from_plan(plan, Actor(move.requested_by), place_id, path)
     lease.add_removal(row, removal)
     return removal.id

@@ -14,6 +14,7 @@ from sqlalchemy import Select, or_, select, update
 
 from ..access.lookup import prefixes
 from ..audit import REGISTRY, record
+from ..batches import split_into_batches
 from ..catalog.live_tags import LiveTags, read_tags
 from ..db.session import db, end_read, writing
 from ..distribution.errors import RegistryError
@@ -92,9 +93,8 @@ def _find_changed_tags(row: MovedRepository) -> list[str]:
     moved = _load_moved_tags(row)
     repository, live = RepositoryName(row.source), LiveTags()
     end_read()
-    names = list_tags(repository)
-    for start in range(0, len(names), BATCH_SIZE):
-        live.add(read_tags(repository, names[start : start + BATCH_SIZE]))
+    for batch in split_into_batches(list_tags(repository), BATCH_SIZE):
+        live.add(read_tags(repository, batch))
     # Unreadable tags are not served either, so only readable ones are compared.
     changed = [tag for tag, digest in live.digests.items() if (tag, digest) not in moved]
     if not changed:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import islice
 
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
+from ..batches import split_into_batches
 from ..db.prepared import insert_all_if_absent
 from ..db.session import db, end_read, writing
 from ..models import CopiedManifest, CopiedTag, Move, MovedRepository, UnmovedTag
@@ -31,11 +31,11 @@ def batches(lease: MoveLease, row: MovedRepository, names: list[str]) -> Iterato
         row: the moved repository.
         names: all tags of the repository, in byte order.
     """
-    start = bisect_right(names, row.last_tag)
-    while batch := list(islice(names, start, start + BATCH_SIZE)):
+    done = bisect_right(names, row.last_tag)
+    for batch in split_into_batches(names[done:], BATCH_SIZE):
         yield batch
-        start += len(batch)
-        lease.record_progress(row, last_tag=batch[-1], done=start)
+        done += len(batch)
+        lease.record_progress(row, last_tag=batch[-1], done=done)
 
 
 def record_tags(lease: MoveLease, row: MovedRepository, tags: Mapping[str, str]) -> None:

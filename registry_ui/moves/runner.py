@@ -26,6 +26,7 @@ from ..copies.copier import CopyRefused
 from ..db.session import db, end_read, writing
 from ..distribution.errors import RegistryError, RegistryReadOnly, RegistryUnavailable
 from ..errors import AppError, InternalError
+from ..exception_log import log_exceptions
 from ..models import ContainerImage, Move, MovedRepository, utc_now
 from ..models.move import CANCELLABLE
 from ..names import RepositoryName
@@ -224,10 +225,8 @@ def _verify(lease: MoveLease) -> None:
 
 def _reconcile_or_log(repository: RepositoryName) -> None:
     """Reconcile a repository, and only log an exception: the move itself is over."""
-    try:
+    with log_exceptions(logger, "%s was not reconciled after its move", repository):
         reconcile(repository)
-    except Exception:
-        logger.exception("%s was not reconciled after its move", repository)
 
 
 def _undo(lease: MoveLease) -> None:

@@ -7,6 +7,7 @@ references to the new path. After the switch, the old path can still be pulled f
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 from datetime import timedelta
 from typing import Any
 
@@ -20,7 +21,7 @@ from ..audit import Actor, record
 from ..db.session import db, writing
 from ..errors import Invalid, NotFound, StateConflict
 from ..models import ContainerImage, Move, MovedRepository, OldPath, Place, Tag, utc_now
-from ..models.move import BEFORE_SWITCH
+from ..models.move import BEFORE_SWITCH, CANCELLABLE
 from ..names import subject_of
 from ..operations.lease import is_free
 from ..operations.runner import PLAN_LIFETIME
@@ -100,7 +101,7 @@ def retry(actor: Actor, move_id: int) -> Move:
         StateConflict: the move has not failed.
     """
     with writing() as session:
-        move = _lock_unswitched_move(session, move_id, {"failed"})
+        move = _lock_move(session, move_id, {"failed"}, before_switch=True)
         move.state, move.requested_by = "waiting", actor.name
         for row in session.scalars(
             select(MovedRepository).where(MovedRepository.move_id == move.id)
@@ -119,11 +120,7 @@ def cancel(actor: Actor, move_id: int) -> Move:
         StateConflict: the move has been switched or has ended.
     """
     with writing() as session:
-        move = _lock_unswitched_move(
-            session,
-            move_id,
-            {"planned", "waiting", "copying", "fenced", "settling", "verifying", "failed"},
-        )
+        move = _lock_move(session, move_id, CANCELLABLE, before_switch=True)
         record(session, actor, f"{move.kind}.move.cancel", move.source, to=move.target)
         if move.state == "planned":
             move.state, move.finished_at = "cancelled", utc_now()
@@ -253,21 +250,19 @@ def example_pull(plan: dict[str, Any]) -> str:
 
 def former_of(place: Place) -> list[tuple[OldPath, Move]]:
     """Return the old paths of a namespace or project that can still be pulled, with their moves."""
-    query = (
-        select(OldPath, Move)
-        .join(Move, Move.id == OldPath.move_id)
-        .where(OldPath.now == place.path, OldPath.exact.is_(False))
-        .order_by(OldPath.path)
-    )
-    return [(row, move) for row, move in db.session.execute(query)]
+    return _load_old_paths(place.path, exact=False)
 
 
 def old_paths_of_image(image: ContainerImage) -> list[tuple[OldPath, Move]]:
     """Return the old paths from moves of this image alone, not of a place, with these moves."""
+    return _load_old_paths(image.path, exact=True)
+
+
+def _load_old_paths(now: str, *, exact: bool) -> list[tuple[OldPath, Move]]:
     query = (
         select(OldPath, Move)
         .join(Move, Move.id == OldPath.move_id)
-        .where(OldPath.now == image.path, OldPath.exact.is_(True))
+        .where(OldPath.now == now, OldPath.exact.is_(exact))
         .order_by(OldPath.path)
     )
     return [(row, move) for row, move in db.session.execute(query)]
@@ -293,21 +288,23 @@ def _lock_paths(session: Session, move: Move) -> None:
     session.execute(places.with_for_update())
 
 
-def _lock_unswitched_move(session: Session, move_id: int, states: set[str]) -> Move:
-    """Lock a move in one of these states, whose content is at the old path.
+def _lock_move(
+    session: Session, move_id: int, states: Collection[str], *, before_switch: bool = False
+) -> Move:
+    """Lock and return a move that is in one of these states and is not being canceled.
 
-    After the switch, to cancel it would delete the content at the new path.
+    Args:
+        before_switch: whether the content must still be at the old path. After the switch, to
+            cancel the move would delete the content at the new path.
+
+    Raises:
+        NotFound: there is no such move.
+        StateConflict: the move is in a different state.
     """
-    move = _lock_move(session, move_id, states)
-    if move.switched_at is not None:
-        raise StateConflict(NOT_POSSIBLE, hint="Reload the page to see how far it is.")
-    return move
-
-
-def _lock_move(session: Session, move_id: int, states: set[str]) -> Move:
     move = session.get(Move, move_id, with_for_update=True, populate_existing=True)
     if move is None:
         raise NotFound
-    if move.state not in states or move.cancel_wanted:
+    is_too_late = before_switch and move.switched_at is not None
+    if move.state not in states or move.cancel_wanted or is_too_late:
         raise StateConflict(NOT_POSSIBLE, hint="Reload the page to see how far it is.")
     return move

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Mapping
 
 from sqlalchemy import select
 
+from ..batches import split_into_batches
 from ..catalog.live_tags import LiveTags, digests_of, leftovers_in, read_tags
 from ..copies.copier import Copier, CopyRefused, MountsRefused
 from ..copies.referrers import ReferrerCopier
@@ -115,11 +116,10 @@ def read_live(lease: MoveLease, repository: str) -> LiveTags:
     Raises:
         RegistryUnavailable: the registry does not answer for a tag, so the move waits.
     """
-    names = _list_tags(repository)
     live = LiveTags()
-    for start in range(0, len(names), BATCH_SIZE):
+    for batch in split_into_batches(_list_tags(repository), BATCH_SIZE):
         lease.renew()
-        live.add(read_tags(RepositoryName(repository), names[start : start + BATCH_SIZE]))
+        live.add(read_tags(RepositoryName(repository), batch))
     live.require_answers()
     return live
 
@@ -339,8 +339,7 @@ def _copy_history(lease: MoveLease, row: MovedRepository, repository_copy: _Repo
         newest.setdefault(digest, entry_id)
     oldest = row.oldest_moment_id
     remaining = [(id_, digest) for digest, id_ in newest.items() if oldest is None or id_ < oldest]
-    for start in range(0, len(remaining), HISTORY_BATCH_SIZE):
-        batch = remaining[start : start + HISTORY_BATCH_SIZE]
+    for batch in split_into_batches(remaining, HISTORY_BATCH_SIZE):
         for _, digest in batch:
             repository_copy.copy_earlier_digest(digest)
         repository_copy.record.flush()

@@ -332,8 +332,14 @@ def remove_namespace(actor: Actor, path: str) -> None:
 
 def require_not_personal(place: Place) -> None:
     """Raise Conflict if the place is a personal namespace."""
-    if isinstance(place, Namespace) and place.is_personal:
-        raise Conflict("A personal namespace goes with its account.")
+    if (conflict := find_personal_conflict(place)) is not None:
+        raise conflict
+
+
+def find_personal_conflict(place: Place) -> Conflict | None:
+    """Return the error that prevents a place from being deleted if it is a personal namespace."""
+    is_personal = isinstance(place, Namespace) and place.is_personal
+    return Conflict("A personal namespace goes with its account.") if is_personal else None
 
 
 def _lock_place(session: Session, path: str) -> Place:

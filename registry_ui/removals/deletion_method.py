@@ -15,7 +15,7 @@ from ..distribution.errors import (
 )
 from ..errors import NotFound, RegistryUnreachable
 from ..names import RepositoryName, TagName
-from ..registry_connection import registry
+from ..registry_connection import registry, unreachable_from_error
 
 READ_ONLY = (
     "The registry is read-only, so nothing can be deleted.",
@@ -66,6 +66,4 @@ def translate(error: RegistryError) -> Exception:
     if isinstance(error, DeletionDisabled):
         message, hint = explain_refusal(error)
         return RegistryUnreachable(message, hint=hint)
-    return RegistryUnreachable(
-        f"The registry could not be asked: {error}.", hint="Nothing was changed. Try again later."
-    )
+    return unreachable_from_error(error)

@@ -21,7 +21,8 @@ from ..manifests.graph import graph_of
 from ..manifests.store import ensure_fetched, facts_of, stored_manifests
 from ..models import ContainerImage, Place, Project, RemovalStep, Tag, TrashedTag
 from ..names import RepositoryName, TagName, is_trash_tag, subject_of
-from ..tags.image_tags import ImageTags, all_tags, refresh, tags_of_image
+from ..registry_connection import NOTHING_CHANGED
+from ..tags.image_tags import ImageTags, refresh, tags_of_image
 from ..tags.version_sort import version_key
 from .allowed_tags import filter_allowed, filter_allowed_unreadable
 from .deletion_method import deletion_method, translate
@@ -93,7 +94,7 @@ def _read_tag(repository: RepositoryName, name: TagName) -> LiveTags:
         raise translate(error) from None
     if live.unanswered:
         message = NO_ANSWER.format(name, live.unanswered[str(name)])
-        raise RegistryUnreachable(message, hint="Nothing was changed. Try again later.")
+        raise RegistryUnreachable(message, hint=NOTHING_CHANGED)
     if not live.digests and not live.damaged:
         raise NotFound("The registry has no such tag.")
     return live
@@ -352,12 +353,9 @@ def _plan_all_tags(
         plan.notes.append("None of this can be restored. Tags in the trash are deleted, too.")
     unread_images = UnreadImages(plan)
     for path in repositories:
-        try:
-            image_tags = all_tags(path)
-        except RegistryError as error:
-            unread_images.add(path, error)
-            continue
-        _add_all_tags(plan, path, image_tags, role, with_trash=with_trash)
+        image_tags = unread_images.read_tags(path)
+        if image_tags is not None:
+            _add_all_tags(plan, path, image_tags, role, with_trash=with_trash)
     return plan
 
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 
-from ..distribution.errors import RegistryError
 from ..enumerations import name_some
 from ..manifests.graph import graph_of
 from ..models import RemovalStep, TrashedTag
 from ..names import RepositoryName, is_trash_tag
-from ..tags.image_tags import ImageTags, all_tags, trash_digests
+from ..tags.image_tags import ImageTags, trash_digests
 from .deletion_method import deletion_method
 from .plan import PlannedTag, RemovalPlan
 from .planned_manifests import (
@@ -45,10 +44,8 @@ def plan_purge(target: str, entries: Iterable[TrashedTag]) -> RemovalPlan:
     unread_images = UnreadImages(plan)
     for path, rows in sorted(by_repository.items()):
         plan.method = deletion_method(RepositoryName(path))
-        try:
-            image_tags = all_tags(path)
-        except RegistryError as error:
-            unread_images.add(path, error)
+        image_tags = unread_images.read_tags(path)
+        if image_tags is None:
             continue
         _add_purge(
             plan,

@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
+from ..batches import split_into_batches
 from ..catalog.live_tags import LiveTags, read_tags, unreadable_tags_that_stay
 from ..distribution.call_timeout import at_least
 from ..distribution.errors import (
@@ -107,9 +108,8 @@ def read_in_batches(
         Deferred: the registry did not answer for too long, or a write freeze is in effect.
     """
     live = LiveTags()
-    for start in range(0, len(names), BATCH_SIZE):
+    for batch in split_into_batches(names, BATCH_SIZE):
         lease.renew()
-        batch = names[start : start + BATCH_SIZE]
         answers = call_registry(lease, partial(read_tags, repository, batch))
         live.add(answers or LiveTags())
     if live.unanswered:

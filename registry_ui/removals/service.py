@@ -19,8 +19,9 @@ from ..access.reserved_paths import find_move_conflict, find_old_path_conflict, 
 from ..audit import Actor, record
 from ..db.session import writing
 from ..errors import Conflict, Denied, Invalid, Link, StateConflict
-from ..models import Namespace, Place, Removal
+from ..models import Place, Removal
 from ..names import TRASH_PREFIX
+from ..projects.service import find_personal_conflict
 from .plan import RemovalPlan
 from .rule_check import first_refusal
 
@@ -46,7 +47,7 @@ def add_started(session: Session, actor: Actor, plan: RemovalPlan, place: Place)
     """Store a plan as a removal to be carried out, as start() does, in the caller's transaction."""
     lock_place(session, place)
     require_no_obstacle(session, plan.kind, plan.target, place)
-    removal = _removal_from_plan(plan, place, actor)
+    removal = removal_from_plan(plan, actor, place.id, place.path)
     session.add(removal)
     _record_start(session, actor, removal)
     session.flush()
@@ -61,7 +62,7 @@ def save_plan(actor: Actor, plan: RemovalPlan, place: Place) -> Removal:
 
 def add_plan(session: Session, actor: Actor, plan: RemovalPlan, place: Place) -> Removal:
     """Store a plan as a removal for review, within the caller's transaction."""
-    removal = _removal_from_plan(plan, place, actor)
+    removal = removal_from_plan(plan, actor, place.id, place.path)
     removal.state = "planned"
     session.add(removal)
     session.flush()
@@ -109,7 +110,14 @@ def start_planned(
         return removal
 
 
-def _removal_from_plan(plan: RemovalPlan, place: Place, actor: Actor) -> Removal:
+def removal_from_plan(plan: RemovalPlan, actor: Actor, place_id: int | None, path: str) -> Removal:
+    """Return a removal that carries out a plan, in the state ``waiting``, without storing it.
+
+    Args:
+        place_id: id of the namespace or project whose activity lists the removal; None if the
+            removal is listed nowhere.
+        path: path by which the removal is found: that of the namespace or project.
+    """
     # Trash tags get random names only when a plan is stored, so that equal previews have equal
     # digests.
     steps = [
@@ -119,9 +127,10 @@ def _removal_from_plan(plan: RemovalPlan, place: Place, actor: Actor) -> Removal
     return Removal(
         kind=plan.kind,
         target=plan.target,
-        project_id=place.id,
-        project_path=place.path,
+        project_id=place_id,
+        project_path=path,
         requested_by=actor.name,
+        state="waiting",
         plan=steps,
         preview=plan.preview(),
         total=len(plan.steps),
@@ -160,8 +169,8 @@ def find_obstacle(session: Session, kind: str, target: str, place: Place) -> Con
         place: namespace or project that is removed or that contains the target. The error links
             only to pages that the maintainers of ``place`` can see.
     """
-    if isinstance(place, Namespace) and place.is_personal and kind == place.kind:
-        return Conflict("A personal namespace goes with its account.")
+    if kind == place.kind and (personal_conflict := find_personal_conflict(place)) is not None:
+        return personal_conflict
     if (
         move_conflict := find_move_conflict(session, target.partition(":")[0], place.path)
     ) is not None:

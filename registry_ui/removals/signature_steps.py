@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from ..access import Permission, repository_policy
 from ..access.tag_rules import releases
+from ..batches import split_into_batches
 from ..catalog.live_tags import LiveTags, unreadable_tags_that_stay
 from ..db.session import db, end_read
 from ..enumerations import name_some
@@ -176,10 +177,8 @@ def _map_needed_digests(
 ) -> dict[str, str] | None:
     """Return one tag by digest for all digests that tags need; None if a manifest is unreadable."""
     tag_by_digest: dict[str, str] = {}
-    names = sorted(tags)
-    for start in range(0, len(names), BATCH_SIZE):
+    for batch in split_into_batches(sorted(tags), BATCH_SIZE):
         lease.renew()
-        batch = names[start : start + BATCH_SIZE]
         graph = graph_of(repository, {tags[tag] for tag in batch}, MANIFESTS_TIMEOUT, lease.renew)
         end_read()
         for tag in batch:

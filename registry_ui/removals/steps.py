@@ -14,6 +14,7 @@ from functools import partial
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
+from ..batches import split_into_batches
 from ..catalog.live_tags import LiveTags
 from ..catalog.reconcile import reconcile
 from ..db.session import db, end_read, writing
@@ -230,11 +231,9 @@ def _list_descendants(
     lease: OperationLease[Removal], repository: RepositoryName, roots: Iterable[str]
 ) -> list[str]:
     """Return the given manifests, followed by all manifests below them, at any depth."""
-    root_digests = list(roots)
     reachable: dict[str, None] = {}
-    for start in range(0, len(root_digests), BATCH_SIZE):
+    for batch in split_into_batches(roots, BATCH_SIZE):
         lease.renew()
-        batch = root_digests[start : start + BATCH_SIZE]
         graph = graph_of(repository, batch, MANIFESTS_TIMEOUT, lease.renew)
         reachable |= dict.fromkeys(closure(batch, graph.children))
     end_read()

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from ..distribution.errors import RegistryError, RegistryFault, RegistryUnavailable
 from ..registry_connection import is_answering
+from ..tags.image_tags import ImageTags, all_tags
 from .deletion_method import translate
 from .plan import RemovalPlan
 
@@ -26,6 +27,18 @@ class UnreadImages:
 
     plan: RemovalPlan
     unanswered_count: int = 0
+
+    def read_tags(self, path: str) -> ImageTags | None:
+        """Return all tags of an image; None if they can't be listed, and the plan skips the image.
+
+        Raises:
+            RegistryUnreachable: the error affects more than this image, see add().
+        """
+        try:
+            return all_tags(path)
+        except RegistryError as error:
+            self.add(path, error)
+            return None
 
     def add(self, path: str, error: RegistryError) -> None:
         """Add a skipped image to the plan, unless the error affects more than this image.

@@ -16,6 +16,7 @@ from datetime import timedelta
 from sqlalchemy import func, select
 
 from ..audit import OWN_SUBJECT
+from ..batches import split_into_batches
 from ..db.session import db, end_read
 from ..distribution.errors import RegistryUnavailable
 from ..manifests.graph import graph_of
@@ -217,9 +218,8 @@ def _store_manifests(
     With the body in the database, this worker or the next one can push a manifest again.
     """
     manifests: set[str] = set()
-    for start in range(0, len(digests), BATCH_SIZE):
+    for batch in split_into_batches(digests, BATCH_SIZE):
         lease.renew()
-        batch = digests[start : start + BATCH_SIZE]
         stored = digests_in_repository(str(repository), batch) & stored_manifests(batch).keys()
         manifests |= (
             stored
@@ -274,10 +274,8 @@ def _check_tags(
     require_readable(repository, live, to_delete)
     roots = {digest for tag, digest in live.digests.items() if planned_digests.get(tag) != digest}
     needed_digests: set[str] = set()
-    root_digests = sorted(roots)
-    for start in range(0, len(root_digests), BATCH_SIZE):
+    for batch in split_into_batches(sorted(roots), BATCH_SIZE):
         lease.renew()
-        batch = root_digests[start : start + BATCH_SIZE]
         graph = graph_of(repository, batch, MANIFESTS_TIMEOUT, lease.renew)
         reachable = closure(batch, graph.referenced)
         if graph.unknown.intersection(reachable):

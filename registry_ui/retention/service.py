@@ -17,6 +17,7 @@ from ..audit import WORKER, Actor, record
 from ..db.session import db, writing
 from ..db.statements import update_count
 from ..errors import AppError, Conflict, Invalid, NotFound
+from ..exception_log import log_exceptions
 from ..models import ContainerImage, Place, Removal, RetentionPolicy, utc_now
 from ..names import subject_of
 from ..removals.plan import RemovalOptions, RemovalPlan
@@ -305,12 +306,10 @@ def run_due() -> list[int]:
 
 def _run_or_log(policy_id: int, path: str) -> Removal | None:
     """Run a policy, and only log an exception, so that the other policies can run."""
-    try:
+    with log_exceptions(logger, "retention of %s broke off", path):
         return run(WORKER, policy_id)
-    except Exception:
-        db.session.rollback()
-        logger.exception("retention of %s broke off", path)
-        return None
+    db.session.rollback()  # The next policy must not store changes of the failed run.
+    return None
 
 
 def _is_due(latest_run: datetime) -> ColumnElement[bool]:

@@ -8,12 +8,13 @@ an interrupted run ended.
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from itertools import groupby
 
 from sqlalchemy import exists, select, update
 
 from ..access import at_or_below
+from ..batches import split_into_batches
 from ..db.session import db, writing
 from ..distribution.errors import RegistryUnavailable
 from ..manifests.graph import graph_of
@@ -46,7 +47,7 @@ def read_contents(path: str) -> int:
     for image_path, tags in groupby(unread_tags, key=lambda tag: tag[0]):
         repository = RepositoryName(image_path)
         digests = {name: digest for _, name, digest in tags}
-        for batch in _split_into_batches(list(digests)):
+        for batch in split_into_batches(digests, BATCH_SIZE):
             summary = ensure_fetched(repository, {n: digests[n] for n in batch}, BATCH_TIMEOUT)
             _store_digests(repository, summary, [n for n in batch if digests[n] is None])
             _fetch_other_children(repository, set(summary.digests.values()), BATCH_TIMEOUT)
@@ -82,10 +83,6 @@ def _fetch_other_children(
     query = select(IndexChild.parent).where(IndexChild.parent.in_(digests), ~in_repository)
     if incomplete_indexes := set(db.session.scalars(query.distinct())):
         graph_of(repository, incomplete_indexes, timeout)
-
-
-def _split_into_batches(names: list[str]) -> Iterable[list[str]]:
-    return (names[start : start + BATCH_SIZE] for start in range(0, len(names), BATCH_SIZE))
 
 
 def _store_digests(repository: RepositoryName, summary: FetchSummary, names: list[str]) -> None:

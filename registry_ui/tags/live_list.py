@@ -12,13 +12,12 @@ from functools import partial
 from ..catalog.images import lock_image
 from ..catalog.live_tags import LiveTags
 from ..catalog.pull_through import is_cache
-from ..catalog.reconcile import without_trash
 from ..catalog.tag_list_update import TagListing, apply_tag_list
 from ..db.session import end_read, writing
 from ..distribution.errors import RegistryError, RegistryNotFound
 from ..distribution.tag_list import TagNames
 from ..models import ContainerImage, utc_now
-from ..names import RepositoryName
+from ..names import RepositoryName, without_trash
 from ..page_call_budget import count_against_budget
 from ..registry_connection import list_threads, registry
 

@@ -15,6 +15,7 @@ from typing import Any
 from sqlalchemy import bindparam, func, literal, select, union_all
 from sqlalchemy.orm import aliased
 
+from ..batches import split_into_batches
 from ..db.prepared import CompiledQuery, string_agg
 from ..db.session import db
 from ..models import IndexChild, Manifest, RepositoryManifest, Tag, TagHistoryEntry
@@ -114,9 +115,7 @@ def _find_platforms_and_earlier(image_id: int, digests: Collection[str]) -> set[
     These are the digests that a tag's OCI index lists, and those that a tag pointed to earlier.
     """
     matches: set[str] = set()
-    sorted_digests = sorted(digests)
-    for start in range(0, len(sorted_digests), BATCH_SIZE):
-        batch = sorted_digests[start : start + BATCH_SIZE]
+    for batch in split_into_batches(sorted(digests), BATCH_SIZE):
         platforms_query = (
             select(IndexChild.child)
             .join(Tag, Tag.digest == IndexChild.parent)

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, case, func, null, select
 from sqlalchemy.orm import Session
 
+from ..batches import split_into_batches
 from ..catalog.images import attached
 from ..db.statements import AnySelect
 from ..distribution.manifest import Descriptor
@@ -95,11 +96,11 @@ def _find_largest(
     """
     digests = sorted({digest for children in platforms.values() for digest in children})
     sizes: dict[ImageDigest, int] = {}
-    for start in range(0, len(digests), BATCH_SIZE):
+    for batch in split_into_batches(digests, BATCH_SIZE):
         query = (
             select(RepositoryManifest.image_id, Manifest.digest, Manifest.size)
             .join(Manifest, Manifest.digest == RepositoryManifest.digest)
-            .where(RepositoryManifest.digest.in_(digests[start : start + BATCH_SIZE]))
+            .where(RepositoryManifest.digest.in_(batch))
         )
         for image_id, digest, size in session.execute(query):
             if size is not None:

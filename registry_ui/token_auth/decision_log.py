@@ -19,6 +19,7 @@ from flask import Flask, current_app
 from sqlalchemy import insert, update
 
 from ..db.session import db, writing
+from ..exception_log import log_exceptions
 from ..models import TokenDecision, utc_now
 from .visitors import ACCOUNT, Crowd, DecisionRecord, VisitorLimits
 
@@ -92,13 +93,12 @@ class DecisionLog:
             crowds = self._visitors.changed()
         if lost_count:
             logger.warning("%s decisions of the token endpoint were too many to keep", lost_count)
-        try:
+        message = "%s decisions of the token endpoint were not kept"
+        with log_exceptions(logger, message, len(pending)):
             if pending:
                 self._write([(decision, at, count) for decision, (at, count) in pending.items()])
             if crowds:
                 self._write_crowds(crowds)
-        except Exception:
-            logger.exception("%s decisions of the token endpoint were not kept", len(pending))
 
     def close(self) -> None:
         """Stop the thread and write the remaining decisions."""

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from config import read_env_file
-from registry_ui.files import private_directory, write_private, write_private_once
+from registry_ui.files import private_directory, try_lock, write_private, write_private_once
 from registry_ui.launch import LaunchError
 from registry_ui.launch.keys import derived_secret, ensure_secret_key, ensure_signing_key
 from registry_ui.launch.settings import read_settings, save_settings, settings_file
@@ -154,3 +154,17 @@ class TestSettings:
     def test_a_setting_that_cannot_be_used_is_named(self, environ):
         with pytest.raises(LaunchError, match="REGISTRY_UI_PORT is 'http'"):
             read_settings(environ | {"REGISTRY_UI_PORT": "http"})
+
+
+def test_a_file_is_locked_once_until_its_descriptor_is_closed(tmp_path):
+    descriptor = try_lock(tmp_path / "lock")
+    assert descriptor is not None
+    assert not os.get_inheritable(descriptor)
+    assert mode(tmp_path / "lock") == 0o600
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    assert try_lock(tmp_path / "lock") is None
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    os.close(descriptor)
+    again = try_lock(tmp_path / "lock")
+    assert again is not None
+    os.close(again)

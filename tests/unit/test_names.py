@@ -20,6 +20,7 @@ from registry_ui.names import (
     RepositoryName,
     TagName,
     path_component,
+    without_trash,
 )
 
 SHA256 = "sha256:" + "0123456789abcdef" * 4
@@ -339,3 +340,21 @@ def test_anything_else_is_no_reference(text):
 def test_parsing_a_reference_raises_nothing_else(text):
     with suppress(NameInvalid):
         assert str(Reference.parse(text)) == text
+
+
+TRASH = "_bin." + "0123456789abcdef"
+
+
+@pytest.mark.parametrize(
+    ("names", "live"),
+    [
+        ([], []),
+        (["1.0", "_a", "latest"], ["1.0", "_a", "latest"]),
+        ([TRASH], []),
+        (["1.0", "_bin", TRASH, "_binary", "latest"], ["1.0", "_bin", "_binary", "latest"]),
+        (["_bin.", "_bin.0", f"{TRASH}0"], ["_bin.", "_bin.0", f"{TRASH}0"]),
+    ],
+)
+def test_the_tags_of_the_trash_are_left_out_and_no_tag_that_only_looks_like_one(names, live):
+    assert sorted(names) == names
+    assert without_trash(names) == live

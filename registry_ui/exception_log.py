@@ -1,0 +1,21 @@
+"""Blocks whose exceptions are only logged, because what follows has to be done all the same."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def log_exceptions(logger: logging.Logger, message: str, *args: object) -> Iterator[None]:
+    """Run the block; log an exception with its traceback, and continue after the block.
+
+    Args:
+        logger: the logger of the calling module.
+        message: the message, with a placeholder for each of ``args``.
+    """
+    try:
+        yield
+    except Exception:
+        logger.exception(message, *args)
