@@ -18,7 +18,6 @@ from typing import Protocol
 from ..distribution.client import FetchedManifest
 from ..distribution.errors import (
     PartsMissing,
-    RegistryError,
     RegistryFault,
     RegistryNotFound,
     RegistryUnavailable,
@@ -304,13 +303,10 @@ class Copier:
                 blob: self._make_mount_call(Digest(blob), is_optional=blob in optional)
                 for blob in to_mount[start : start + BATCH_SIZE]
             }
-            problems: dict[str, RegistryError] = {}
-            outcomes: dict[str, _MountResult] = call_all(
-                calls, time.monotonic() + BATCH_TIMEOUT, problems
-            )
-            for problem in problems.values():
+            results = call_all(calls, time.monotonic() + BATCH_TIMEOUT)
+            for problem in results.problems.values():
                 raise problem
-            for blob, outcome in outcomes.items():
+            for blob, outcome in results.answers.items():
                 if outcome is _MountResult.REFUSED:
                     raise MountsRefused(NO_MOUNTS)
                 if outcome is not _MountResult.MISSING:
