@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import ColumnElement, func, or_, select, true
@@ -30,6 +30,7 @@ from ..models import (
     TrashedTag,
     UnassignedRepository,
 )
+from ..models.move import MovePreview
 from ..names import MAX_NAME, NameInvalid, PlacePath, RepositoryName
 from ..removals.service import unfinished
 from .membership_changes import RoleChange, role_changes
@@ -73,14 +74,14 @@ class MovePlan:
         """Number of tags in all repositories, including signatures and other referrer tags."""
         return sum(count for _, _, count in self.repositories)
 
-    def preview(self) -> dict[str, Any]:
+    def preview(self) -> MovePreview:
         """Return the part of the plan that is stored and shown to users, as JSON values."""
         return {
             "repositories": [list(row) for row in self.repositories[:PREVIEW_LIMIT]],
             "repositories_more": len(self.repositories[PREVIEW_LIMIT:]),
             "tags": self.tags,
             "places": self.places,
-            "changes": [asdict(change) for change in self.changes[:PREVIEW_LIMIT]],
+            "changes": [change.to_json() for change in self.changes[:PREVIEW_LIMIT]],
             "changes_more": len(self.changes[PREVIEW_LIMIT:]),
             "visibility": list(self.visibility) if self.visibility else None,
             "notes": self.notes,
