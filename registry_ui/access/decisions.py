@@ -306,10 +306,8 @@ def unowned(path: str) -> str:
     return f"no project owns {path}"
 
 
-def permissions(principal: Principal, access: PathAccess) -> set[str]:
-    """Return the names of a principal's permissions at the namespace or project in ``access``."""
-    return {
-        str(permission)
-        for permission in Permission
-        if decide(principal, access, permission).allowed
-    }
+def permissions(principal: Principal, access: PathAccess) -> frozenset[Permission]:
+    """Return a principal's permissions at the namespace or project in ``access``."""
+    return frozenset(
+        permission for permission in Permission if decide(principal, access, permission).allowed
+    )

@@ -58,8 +58,9 @@ def documents(
     if missing:
         repository = RepositoryName(image.path)
         calls = {digest: blob_call(repository, digest) for digest in missing}
-        bodies = call_once(repository, calls, page_end(), problems)
-        _store_documents(image, bodies)
+        results = call_once(repository, calls, page_end())
+        problems = results.problems
+        _store_documents(image, results.answers)
         rows = _load_documents(image, digests)
     return rows, {digest: str(problem) for digest, problem in problems.items()}
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from sqlalchemy import select
@@ -20,14 +20,13 @@ from sqlalchemy import select
 from ..db.session import db, end_read
 from ..distribution.call_timeout import at_least
 from ..distribution.errors import (
-    RegistryError,
     RegistryFault,
     RegistryNotFound,
     RegistryTimeout,
     RegistryUnavailable,
 )
 from ..enumerations import name_some
-from ..manifests.batch_calls import PATIENT_TIMEOUT, call_all, call_in_turn
+from ..manifests.batch_calls import PATIENT_TIMEOUT, CallResults, call_all, call_in_turn
 from ..models import ContainerImage, Tag
 from ..names import RepositoryName, TagName
 from ..registry_connection import list_tags, registry
@@ -107,23 +106,26 @@ def read_tags(
         RegistryError: the registry is unavailable or refuses the request.
     """
     end_read()
-    live, names = LiveTags(), list(names)
-    end = time.monotonic() + TIMEOUT + TIMEOUT_PER_TAG * len(names)
-    problems = _read_digests(repository, names, live, end)
+    calls = _create_head_calls(repository, names)
+    end = time.monotonic() + TIMEOUT + TIMEOUT_PER_TAG * len(calls)
+    results = call_all(calls, end)
     slow_tags_end: float | None = None
     for pause in PAUSES:
-        if not problems:
-            return live
+        if not results.problems:
+            break
         time.sleep(pause)
         listed_names = _fetch_list(repository)
-        to_retry = {name: problem for name, problem in problems.items() if name in listed_names}
+        to_retry = {n: problem for n, problem in results.problems.items() if n in listed_names}
         slow = [name for name, problem in to_retry.items() if isinstance(problem, RegistryTimeout)]
-        problems = _read_digests(repository, to_retry.keys() - set(slow), live, end)
+        results = replace(results, problems=to_retry).updated_by(
+            call_all({name: calls[name] for name in to_retry.keys() - set(slow)}, end)
+        )
         if slow:
             slow_tags_end = slow_tags_end or min(end, time.monotonic() + slow_timeout)
-            problems |= _read_digests_in_turn(repository, slow, live, slow_tags_end)
-    _classify_problems(repository, problems, live)
-    return live
+            results = results.updated_by(
+                call_in_turn({name: calls[name] for name in slow}, slow_tags_end)
+            )
+    return _live_tags_from_results(repository, results)
 
 
 def read_all_tags(repository: RepositoryName) -> LiveTags:
@@ -185,31 +187,6 @@ def _fetch_list(repository: RepositoryName) -> Collection[str]:
         return set(list_tags(repository))
 
 
-def _read_digests(
-    repository: RepositoryName, names: Iterable[str], live: LiveTags, end: float
-) -> dict[str, RegistryError]:
-    """Read the digests of tags with concurrent calls and add them to ``live``.
-
-    Args:
-        end: deadline, as a value of time.monotonic().
-
-    Returns:
-        The errors by tag name, for the tags that could not be read.
-    """
-    problems: dict[str, RegistryError] = {}
-    live.digests |= call_all(_create_head_calls(repository, names), end, problems)
-    return problems
-
-
-def _read_digests_in_turn(
-    repository: RepositoryName, names: Iterable[str], live: LiveTags, end: float
-) -> dict[str, RegistryError]:
-    """Read digests like _read_digests(), but with one call at a time; return errors by name."""
-    problems: dict[str, RegistryError] = {}
-    live.digests |= call_in_turn(_create_head_calls(repository, names), end, problems)
-    return problems
-
-
 def _create_head_calls(
     repository: RepositoryName, names: Iterable[str]
 ) -> Mapping[str, Callable[[], str]]:
@@ -217,30 +194,32 @@ def _create_head_calls(
     return {name: partial(client.head, repository, TagName(name)) for name in names}
 
 
-def _classify_problems(
-    repository: RepositoryName, problems: Mapping[str, RegistryError], live: LiveTags
-) -> None:
-    """Add the tags that could not be read to ``live``, as damaged or as unanswered.
+def _live_tags_from_results(repository: RepositoryName, results: CallResults[str]) -> LiveTags:
+    """Return the tags that were read, and those that could not be read as damaged or unanswered.
 
     Args:
-        problems: the error of each tag that could not be read, by tag name.
-        live: the result, whose ``damaged`` and ``unanswered`` are set.
+        repository: the repository that has the tags.
+        results: the digest or the error of each tag, by tag name.
 
     Raises:
         RegistryError: the registry is unavailable or refuses the requests.
     """
-    for problem in problems.values():
+    for problem in results.problems.values():
         if not isinstance(problem, RegistryNotFound | RegistryUnavailable):
             raise problem
-    reasons = {name: str(problem) for name, problem in problems.items() if problem.is_outage}
-    if reasons:
-        listed_names = _fetch_list(repository)
-        live.unanswered = {name: reason for name, reason in reasons.items() if name in listed_names}
-    live.damaged = {
-        name: "missing" if isinstance(problem, RegistryNotFound) else "fault"
-        for name, problem in problems.items()
-        if name not in reasons
+    reasons = {
+        name: str(problem) for name, problem in results.problems.items() if problem.is_outage
     }
+    listed_names = _fetch_list(repository) if reasons else ()
+    return LiveTags(
+        digests=results.answers,
+        damaged={
+            name: "missing" if isinstance(problem, RegistryNotFound) else "fault"
+            for name, problem in results.problems.items()
+            if name not in reasons
+        },
+        unanswered={name: reason for name, reason in reasons.items() if name in listed_names},
+    )
 
 
 def unreadable_tags_that_stay(

@@ -15,6 +15,7 @@ from collections.abc import Collection
 from flask import current_app, g
 from sqlalchemy import delete, select
 
+from ..access import Permission
 from ..db.session import db, end_read, writing
 from ..distribution.errors import PartsMissing, RegistryError, RegistryIsCache
 from ..errors import RegistryUnreachable
@@ -27,7 +28,7 @@ logger = logging.getLogger(__name__)
 #: Repository name for the test push in detect(). Every registry refuses it, so nothing is stored.
 PROBE_REPOSITORY = RepositoryName("registry-ui-probe")
 #: Permissions that have no effect in a cache, because it accepts no pushes or deletions.
-WRITE_PERMISSIONS = frozenset(["push", "delete"])
+WRITE_PERMISSIONS = frozenset([Permission.PUSH, Permission.DELETE])
 MEDIA_TYPE = "application/vnd.oci.image.manifest.v1+json"
 
 
@@ -63,7 +64,7 @@ def refuse_push() -> None:
         )
 
 
-def permitted(permissions: Collection[str]) -> tuple[frozenset[str], bool]:
+def permitted(permissions: Collection[Permission]) -> tuple[frozenset[Permission], bool]:
     """Return the user's effective permissions, and whether the registry is a pull-through cache.
 
     Args:

@@ -19,7 +19,6 @@ from ..batches import split_into_batches
 from ..distribution.client import FetchedManifest
 from ..distribution.errors import (
     PartsMissing,
-    RegistryError,
     RegistryFault,
     RegistryNotFound,
     RegistryUnavailable,
@@ -305,13 +304,10 @@ class Copier:
                 blob: self._make_mount_call(Digest(blob), is_optional=blob in optional)
                 for blob in batch
             }
-            problems: dict[str, RegistryError] = {}
-            outcomes: dict[str, _MountResult] = call_all(
-                calls, time.monotonic() + BATCH_TIMEOUT, problems
-            )
-            for problem in problems.values():
+            results = call_all(calls, time.monotonic() + BATCH_TIMEOUT)
+            for problem in results.problems.values():
                 raise problem
-            for blob, outcome in outcomes.items():
+            for blob, outcome in results.answers.items():
                 if outcome is _MountResult.REFUSED:
                     raise MountsRefused(NO_MOUNTS)
                 if outcome is not _MountResult.MISSING:

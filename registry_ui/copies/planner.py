@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
 
 from sqlalchemy import select
 
@@ -67,6 +67,21 @@ class _RuleCheck:
         return refusal(self.rules, self.image_name, push, self.role)
 
 
+@dataclass(frozen=True, slots=True)
+class _RepositoryTags:
+    """The tags of the source or of the target of a copy, as they are now.
+
+    Attributes:
+        listed: all tags that the registry lists, without those in the trash.
+        live: the listed tags that the copy is about, with their digests.
+        are_from_index: whether there are so many that most digests are from the database.
+    """
+
+    listed: list[str]
+    live: LiveTags
+    are_from_index: bool
+
+
 def plan_copy(request: CopyRequest, role: Role | None) -> CopyPlan:
     """Plan a copy of tags without writing anything.
 
@@ -86,24 +101,24 @@ def plan_copy(request: CopyRequest, role: Role | None) -> CopyPlan:
     plan = CopyPlan(request.kind, source, target, attached=request.attached)
     end_read()
     try:
-        source_tags = without_trash(list_tags(RepositoryName(source)))
-        source_live = _read_digests(plan, source, request.tags.keys() & set(source_tags))
-        source_live.damaged = _exclude_removed(source, source_live.damaged)
-        target_tags = without_trash(list_tags(request.target))
-        target_live = _read_digests(plan, target, set(request.tags.values()) & set(target_tags))
+        source_tags = _read_repository(RepositoryName(source), request.tags.keys())
+        target_tags = _read_repository(request.target, request.tags.values())
     except RegistryError as error:
         raise unreachable_from_error(error) from None
+    if source_tags.are_from_index or target_tags.are_from_index:
+        plan.notes.append(TAGS_FROM_INDEX)
+    source_live = _exclude_removed(source, source_tags.live)
     _add_unread_notes(plan, source_live)
-    plan.new_image = not target_tags
+    plan.new_image = not target_tags.listed
     rules = repository_policy(db.session(), target).rules
     check = _RuleCheck(rules, request.target.below(request.target_project.path), role)
     plan.name(
         [
-            _plan_tag(tag, request.tags[tag], digest, target_live, check)
+            _plan_tag(tag, request.tags[tag], digest, target_tags.live, check)
             for tag, digest in sorted(source_live.digests.items())
         ]
     )
-    _add_sizes(plan, request, source_tags, set(source_live.digests.values()))
+    _add_sizes(plan, request, source_tags.listed, set(source_live.digests.values()))
     return plan
 
 
@@ -151,18 +166,18 @@ def _add_unread_notes(plan: CopyPlan, live: LiveTags) -> None:
     )
 
 
-def _read_digests(plan: CopyPlan, repository: str, names: Collection[str]) -> LiveTags:
-    """Read the digests of tags from the registry, or from the database if there are many.
+def _read_repository(repository: RepositoryName, names: Iterable[str]) -> _RepositoryTags:
+    """List the tags of a repository, and read the digests of those in ``names`` that exist."""
+    listed = without_trash(list_tags(repository))
+    existing_names = set(listed).intersection(names)
+    live = _read_digests(str(repository), existing_names)
+    return _RepositoryTags(listed, live, len(existing_names) > MAX_LIVE_TAGS)
 
-    Args:
-        plan: receives a note if digests are taken from the database.
-        repository: the repository that has the tags.
-        names: the tags to read.
-    """
+
+def _read_digests(repository: str, names: Collection[str]) -> LiveTags:
+    """Read the digests of tags from the registry, or from the database if there are many."""
     if len(names) <= MAX_LIVE_TAGS:
         return read_tags(RepositoryName(repository), sorted(names))
-    if TAGS_FROM_INDEX not in plan.notes:
-        plan.notes.append(TAGS_FROM_INDEX)
     query = (
         select(Tag.name, Tag.digest)
         .join(ContainerImage, ContainerImage.id == Tag.image_id)
@@ -175,23 +190,23 @@ def _read_digests(plan: CopyPlan, repository: str, names: Collection[str]) -> Li
     return live
 
 
-def _exclude_removed(source: str, damaged: dict[str, str]) -> dict[str, str]:
-    """Return the damaged tags, except those that users have removed already.
+def _exclude_removed(source: str, live: LiveTags) -> LiveTags:
+    """Return the tags of the source, except damaged ones that users have removed already.
 
     The registry can still list a removed tag although its manifest is gone.
 
     Args:
         source: the source repository.
-        damaged: by tag name, ``missing`` (the manifest is gone) or ``fault`` (it can't be read for
-            another reason).
+        live: the tags that were read from the registry.
     """
     removed = leftovers_in(RepositoryName(source))
     end_read()
-    return {
+    damaged = {
         name: damage
-        for name, damage in damaged.items()
+        for name, damage in live.damaged.items()
         if damage != "missing" or name not in removed
     }
+    return replace(live, damaged=damaged)
 
 
 def _plan_tag(

@@ -174,7 +174,7 @@ def read_manifest(media_type: str, body: bytes) -> ManifestFacts:
     if "layers" in document and "manifests" in document:
         problems.append("it claims to be both an image and an index")
     reader = _READERS.get(media_type, _read_image)
-    facts = reader(media_type, document, problems)
+    facts = reader(media_type, document)
     subject = document.get("subject")
     annotations = document.get("annotations")
     return replace(
@@ -182,11 +182,11 @@ def read_manifest(media_type: str, body: bytes) -> ManifestFacts:
         annotations=read_strings(annotations),
         annotations_total=len(annotations) if isinstance(annotations, dict) else 0,
         subject=read_digest(subject.get("digest")) if isinstance(subject, dict) else "",
-        problems=tuple(problems),
+        problems=(*problems, *facts.problems),
     )
 
 
-def _read_index(media_type: str, document: Mapping[str, Any], problems: list[str]) -> ManifestFacts:
+def _read_index(media_type: str, document: Mapping[str, Any]) -> ManifestFacts:
     """Parse an OCI index; the media type of an entry decides if it is a manifest or a blob.
 
     BuildKit's older registry cache lists layers and its own config in an index. An entry
@@ -197,14 +197,13 @@ def _read_index(media_type: str, document: Mapping[str, Any], problems: list[str
     entries = value if isinstance(value, list) else []
     manifests = [entry for entry in entries if is_manifest_entry(entry)]
     blobs = [entry for entry in entries if not is_manifest_entry(entry)]
-    children = _read_descriptors(manifests, MAX_CHILDREN, problems)
-    layers = _read_descriptors(blobs, MAX_LAYERS, problems)
+    children, child_problems = _read_descriptors(manifests, MAX_CHILDREN)
+    layers, layer_problems = _read_descriptors(blobs, MAX_LAYERS)
     artifact_type = plain_text(document.get("artifactType"))
     kind = "index"
     if layers and not manifests:
         kind = "build cache" if BUILD_CACHE in {b.media_type for b in layers} else "unknown"
         artifact_type = artifact_type or (BUILD_CACHE if kind == "build cache" else "")
-        problems += [NO_MANIFESTS] if kind == "unknown" else []
     return ManifestFacts(
         kind=kind,
         media_type=media_type,
@@ -212,12 +211,17 @@ def _read_index(media_type: str, document: Mapping[str, Any], problems: list[str
         layers=layers,
         children=children,
         children_total=len(manifests),
+        problems=(
+            *child_problems,
+            *layer_problems,
+            *((NO_MANIFESTS,) if kind == "unknown" else ()),
+        ),
     )
 
 
-def _read_image(media_type: str, document: Mapping[str, Any], problems: list[str]) -> ManifestFacts:
-    layers = _read_descriptors(document.get("layers"), MAX_LAYERS, problems)
-    config = _read_descriptor(document.get("config"), problems)
+def _read_image(media_type: str, document: Mapping[str, Any]) -> ManifestFacts:
+    layers, layer_problems = _read_descriptors(document.get("layers"), MAX_LAYERS)
+    config, config_problems = _read_descriptor(document.get("config"))
     artifact_type = plain_text(document.get("artifactType")) or (
         config.media_type if config and config.media_type not in IMAGE_CONFIG_TYPES else ""
     )
@@ -227,17 +231,18 @@ def _read_image(media_type: str, document: Mapping[str, Any], problems: list[str
         artifact_type=artifact_type,
         config=config,
         layers=layers,
+        problems=(*layer_problems, *config_problems),
     )
 
 
-def _read_schema1(
-    media_type: str, document: Mapping[str, Any], problems: list[str]
-) -> ManifestFacts:
+def _read_schema1(media_type: str, document: Mapping[str, Any]) -> ManifestFacts:
+    layers, problems = _read_descriptors(schema1.layers_of(document), MAX_LAYERS)
     return ManifestFacts(
         kind="schema 1",
         media_type=media_type,
-        layers=_read_descriptors(schema1.layers_of(document), MAX_LAYERS, problems),
+        layers=layers,
         built=plain_text(schema1.built_at(document))[:50],
+        problems=problems,
     )
 
 
@@ -274,28 +279,35 @@ def _detect_kind(
     return "image" if config.media_type in IMAGE_CONFIG_TYPES else "artifact"
 
 
-def _read_descriptors(value: Any, limit: int, problems: list[str]) -> tuple[Descriptor, ...]:
+def _read_descriptors(value: Any, limit: int) -> tuple[tuple[Descriptor, ...], tuple[str, ...]]:
+    """Return the valid descriptors in a list, and messages about invalid ones."""
     if not isinstance(value, list):
-        return ()
+        return (), ()
+    descriptors: list[Descriptor] = []
+    problems: list[str] = []
     if len(value) > limit:
         problems.append(f"only the first {limit} of {len(value)} parts are shown")
-    descriptors = (_read_descriptor(item, problems) for item in value[:limit])
-    return tuple(item for item in descriptors if item is not None)
+    for item in value[:limit]:
+        descriptor, item_problems = _read_descriptor(item)
+        problems += item_problems
+        if descriptor is not None:
+            descriptors.append(descriptor)
+    return tuple(descriptors), tuple(problems)
 
 
-def _read_descriptor(value: Any, problems: list[str]) -> Descriptor | None:
+def _read_descriptor(value: Any) -> tuple[Descriptor | None, tuple[str, ...]]:
+    """Return a descriptor, or None if it is invalid, and messages about invalid content."""
     if not isinstance(value, dict):
-        return None
+        return None, ()
     digest = read_digest(value.get("digest"))
     if not digest:
-        problems.append("a part of it has no usable digest")
-        return None
+        return None, ("a part of it has no usable digest",)
     size = value.get("size")
+    problems: tuple[str, ...] = ()
     if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size <= MAX_SIZE:
-        problems.append(f"the size of {digest[:19]}… can't be true")
-        size = 0
+        size, problems = 0, (f"the size of {digest[:19]}… can't be true",)
     annotations = read_strings(value.get("annotations"))
-    return Descriptor(
+    descriptor = Descriptor(
         digest=digest,
         media_type=plain_text(value.get("mediaType"))[:255],
         size=size,
@@ -306,6 +318,7 @@ def _read_descriptor(value: Any, problems: list[str]) -> Descriptor | None:
         title=annotations.get("org.opencontainers.image.title", "")[:255],
         predicate_type=_read_predicate_type(annotations),
     )
+    return descriptor, problems
 
 
 def _read_predicate_type(annotations: dict[str, str]) -> str:

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import json
 import logging
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 
 from sqlalchemy import or_, select, update
@@ -34,6 +35,7 @@ from ..models import UNASSIGNED, ContainerImage, RegistryEvent, Tag, UnassignedR
 from ..names import is_trash_tag
 from .cached import index_pulled
 from .old_paths import request_comparison
+from .outcome import EventOutcome
 from .pulls import apply_pull
 
 logger = logging.getLogger(__name__)
@@ -44,67 +46,73 @@ BATCH_SIZE = 500
 MAX_ATTEMPTS = 3
 
 
-@dataclass(slots=True)
-class ApplyResult:
-    """The result of applying all pending events, for the jobs that run next.
+def apply_pending() -> Iterator[EventOutcome]:
+    """Apply every pending event, oldest first, and yield each outcome once it is committed.
 
-    ``count`` is the number of applied events, ``pushed`` are the (repository, digest) pairs of
-    manifests that should be fetched. ``needs_reconcile`` is True if an image must be reconciled.
+    Nothing is applied unless the caller iterates. Several processes can do so concurrently; each
+    event is applied by only one of them.
+
+    Raises:
+        DBAPIError: the database failed. The event that was to be applied stays pending, and the
+            outcomes of the events before it have been yielded.
     """
-
-    count: int = 0
-    pushed: set[tuple[str, str]] = field(default_factory=set)
-    needs_reconcile: bool = False
-
-
-def apply_pending() -> ApplyResult:
-    """Apply every pending event, oldest first. Several processes can do so concurrently."""
-    result = ApplyResult()
     query = select(RegistryEvent.id).where(RegistryEvent.status == "pending")
     for rows in select_in_batches(db.session(), query, RegistryEvent.id, BATCH_SIZE):
         for (event_id,) in rows:
-            try:
-                _apply(event_id, result)
-            except DataError:
-                # The database can't store or return a value, and a retry would not help.
-                logger.exception("event %s can't be stored", event_id)
-                _set_aside(event_id, "holds a value that can't be stored")
-            except IntegrityError:
-                logger.exception("event %s can't be applied", event_id)
-                _set_aside(event_id, "contradicts what is stored")
-            except DBAPIError:
-                raise  # The database failed, not the event, so the event stays pending.
-            except Exception as error:
-                logger.exception("event %s can't be applied", event_id)
-                _set_aside(event_id, f"can't be applied: {type(error).__name__}")
-    return result
+            outcome = _apply_or_reject(event_id)
+            if outcome is not None:
+                yield outcome
 
 
-def _apply(event_id: int, result: ApplyResult) -> None:
+def _apply_or_reject(event_id: int) -> EventOutcome | None:
+    """Apply an event, or reject it if it can't be applied; None if it is no longer pending."""
+    try:
+        return _apply(event_id)
+    except DataError:
+        # The database can't store or return a value, and a retry would not help.
+        logger.exception("event %s can't be stored", event_id)
+        return _set_aside(event_id, "holds a value that can't be stored")
+    except IntegrityError:
+        logger.exception("event %s can't be applied", event_id)
+        return _set_aside(event_id, "contradicts what is stored")
+    except DBAPIError:
+        raise  # The database failed, not the event, so the event stays pending.
+    except Exception as error:
+        logger.exception("event %s can't be applied", event_id)
+        return _set_aside(event_id, f"can't be applied: {type(error).__name__}")
+
+
+def _apply(event_id: int) -> EventOutcome | None:
     """Apply an event, and retry if a concurrent process inserted or moved the row meanwhile."""
     for _ in range(MAX_ATTEMPTS - 1):
         try:
-            return _apply_one(event_id, result)
+            return _apply_one(event_id)
         except (IntegrityError, NoResultFound):
             continue
-    return _apply_one(event_id, result)
+    return _apply_one(event_id)
 
 
-def _set_aside(row_id: int, reason: str) -> None:
+def _set_aside(row_id: int, reason: str) -> EventOutcome:
     """Reject an event that can't be applied, so that it does not hold back the others.
 
     The event is kept for diagnosis.
     """
+    outcome = EventOutcome("rejected", reason)
     with writing() as session:
         session.execute(
             update(RegistryEvent)
             .where(RegistryEvent.id == row_id)
-            .values(status="rejected", reason=reason)
+            .values(status=outcome.status, reason=outcome.reason)
         )
+    return outcome
 
 
-def _apply_one(row_id: int, result: ApplyResult) -> None:
-    """Mark an event as applied and apply it, in one transaction, so that no process repeats it."""
+def _apply_one(row_id: int) -> EventOutcome | None:
+    """Mark an event as applied and apply it, in one transaction, so that no process repeats it.
+
+    Returns:
+        The outcome, or None if a different process has applied the event.
+    """
     with writing() as session:
         statement = (
             update(RegistryEvent)
@@ -112,89 +120,86 @@ def _apply_one(row_id: int, result: ApplyResult) -> None:
             .values(status="applied")
         )
         if not update_count(session, statement):
-            return
+            return None
         row = session.get_one(RegistryEvent, row_id, populate_existing=True)
         event = parse_event(json.loads(row.raw))
         # The registry's clock may be ahead. A time in the future would override later events.
         at = min(event.occurred_at or row.received_at, utc_now())
         former = former_name(session, event.repository)
         if former is None:
-            effect = _apply_to_index(session, event, at, result)
+            outcome = _apply_to_index(session, event, at)
         else:
-            effect = _apply_to_old_path(session, event, former.new_path, at)
-        row.status, row.reason, row.image_id = effect
-        result.count += 1
+            outcome = _apply_to_old_path(session, event, former.new_path, at)
+        row.status, row.reason, row.image_id = outcome.status, outcome.reason, outcome.image_id
+    return outcome
 
 
 def _apply_to_old_path(
     session: Session, event: Notification, new_path: str, at: datetime
-) -> tuple[str, str, int | None]:
+) -> EventOutcome:
     """Apply an event about the old path of a moved image.
 
     A pull is counted for those tags of the new path that point to the pulled digest. After a push
     or a deletion, the two paths are compared. Pushes to an old path are not allowed: a push that
     succeeds because it began before the move does not change the new path.
-
-    Returns:
-        The event's new status, the reason for the status, and the image's id or None.
     """
     if event.actor == OWN_SUBJECT:
-        return "dropped", "our own call to the registry", None
+        return EventOutcome("dropped", "our own call to the registry")
     if event.action == "pull" and event.is_manifest:
         moved = replace(event, repository=new_path)
         return apply_pull(session, moved, at, by_old_name=True)
     if event.action not in {"push", "delete"} or (event.action == "push" and not event.is_manifest):
-        return "dropped", "nothing to index", None
+        return EventOutcome("dropped", "nothing to index")
     request_comparison(session, event.repository)
-    return "rejected", f"a {event.action} to the old name of {new_path}", None
+    return EventOutcome("rejected", f"a {event.action} to the old name of {new_path}")
 
 
-def _apply_to_index(
-    session: Session, event: Notification, at: datetime, result: ApplyResult
-) -> tuple[str, str, int | None]:
-    """Apply an event about a current path.
-
-    Returns:
-        The event's new status, the reason for the status, and the image's id or None.
-    """
-    is_own = event.actor == OWN_SUBJECT
+def _apply_to_index(session: Session, event: Notification, at: datetime) -> EventOutcome:
+    """Apply an event about a current path."""
     if event.action == "delete":
-        return _apply_delete(session, event, result)
-    if is_own:
-        return "dropped", "our own call to the registry", None
+        return _apply_delete(session, event)
+    if event.actor == OWN_SUBJECT:
+        return EventOutcome("dropped", "our own call to the registry")
     if not event.is_manifest:
-        return "dropped", "about a blob", None
+        return EventOutcome("dropped", "about a blob")
     if event.action == "push":
-        return _apply_push(session, event, at, result)
+        return _apply_push(session, event, at)
     if event.action == "pull":
-        if is_cache() and index_pulled(session, event, at):
-            result.pushed.add((event.repository, event.digest))
-        return apply_pull(session, event, at)
-    return "dropped", "nothing to index", None
+        is_new = is_cache() and index_pulled(session, event, at)
+        outcome = apply_pull(session, event, at)
+        return replace(outcome, manifest_to_fetch=_manifest_of(event)) if is_new else outcome
+    return EventOutcome("dropped", "nothing to index")
 
 
-def _apply_push(
-    session: Session, event: Notification, at: datetime, result: ApplyResult
-) -> tuple[str, str, int | None]:
+def _manifest_of(event: Notification) -> tuple[str, str]:
+    return event.repository, event.digest
+
+
+def _apply_push(session: Session, event: Notification, at: datetime) -> EventOutcome:
     if is_trash_tag(event.tag):
-        return "dropped", "a tag of the trash", None
+        return EventOutcome("dropped", "a tag of the trash")
     project = owning_project(session, event.repository)
     if project is None:
         _record_unassigned(session, event, at)
-        return "applied", UNASSIGNED, None
+        return EventOutcome("applied", UNASSIGNED)
     image = ensure_image(session, project, event.repository)
     if image.last_push_at is None or image.last_push_at <= at:
         image.last_push_at, image.last_pushed_by = at, event.actor or None
-    if event.tag and event.digest:
+    is_tag_push = bool(event.tag and event.digest)
+    if is_tag_push:
         push = PushedTag(event.tag, event.digest, event.actor, at)
         _update_tag(session, image, push)
         tag_claims.expire_soon(session, event.repository, event.tag)
         record_push(session, image, push)
-        result.pushed.add((event.repository, event.digest))
-    if image.reconciled_at is None:
+    is_unread = image.reconciled_at is None
+    if is_unread:
         image.reconcile_wanted = True
-        result.needs_reconcile = True
-    return "applied", "", image.id
+    return EventOutcome(
+        "applied",
+        image_id=image.id,
+        manifest_to_fetch=_manifest_of(event) if is_tag_push else None,
+        needs_reconcile=is_unread,
+    )
 
 
 def _update_tag(session: Session, image: ContainerImage, push: PushedTag) -> None:
@@ -228,12 +233,10 @@ def _record_unassigned(session: Session, event: Notification, at: datetime) -> N
     )
 
 
-def _apply_delete(
-    session: Session, event: Notification, result: ApplyResult
-) -> tuple[str, str, int | None]:
+def _apply_delete(session: Session, event: Notification) -> EventOutcome:
     image = session.scalar(select(ContainerImage).where(ContainerImage.path == event.repository))
     if image is None:
-        return "dropped", "an image that the index does not have", None
+        return EventOutcome("dropped", "an image that the index does not have")
     image.reconcile_wanted = True
-    result.needs_reconcile = True
-    return "applied", "the registry is asked what is left", image.id
+    reason = "the registry is asked what is left"
+    return EventOutcome("applied", reason, image.id, needs_reconcile=True)

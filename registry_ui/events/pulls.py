@@ -17,6 +17,7 @@ from ..catalog.push_log import record_pull
 from ..distribution.notifications import Notification
 from ..manifests.tag_use import mark_digest_used, mark_tag_used
 from ..models import ContainerImage, Tag
+from .outcome import EventOutcome
 
 #: Reason stored with an applied event of a HEAD request.
 CHECKED_REASON = "a client checked whether it has the image (HEAD)"
@@ -25,7 +26,7 @@ PART_REASON = "a part of an image"
 
 def apply_pull(
     session: Session, event: Notification, at: datetime, *, by_old_name: bool = False
-) -> tuple[str, str, int | None]:
+) -> EventOutcome:
     """Apply a pull event in a constant number of SQL statements.
 
     A GET by digest marks as used every tag that points to the digest, or to an OCI index that
@@ -37,19 +38,16 @@ def apply_pull(
         at: time of the pull.
         by_old_name: whether the image was pulled by an old name. The tags of that name can point
             to different manifests, so the digest alone decides which tags were used.
-
-    Returns:
-        The event's new status, the reason for the status, and the image's id, or None.
     """
     if event.method not in {"GET", "HEAD"}:
-        return "dropped", "neither a pull nor a check", None
+        return EventOutcome("dropped", "neither a pull nor a check")
     image = lock_image_of(session, event.repository)
     if image is None:
-        return "dropped", "an image that the index does not have", None
+        return EventOutcome("dropped", "an image that the index does not have")
     by_digest = by_old_name or not event.tag
     if event.method == "HEAD":
         _mark_used(session, image, event, at, by_digest=by_digest)
-        return "applied", CHECKED_REASON, image.id
+        return EventOutcome("applied", CHECKED_REASON, image.id)
     tag_ids = _find_pulled_tags(session, image, event, by_digest=by_digest)
     if tag_ids:
         _count_pull(session, ContainerImage, image.id, at)
@@ -59,9 +57,9 @@ def apply_pull(
     if by_digest:
         mark_digest_used(session, image.id, event.digest, at)
     if tag_ids:
-        return "applied", "", image.id
+        return EventOutcome("applied", image_id=image.id)
     reason = "by an old name, where its tag stands for something else" if event.tag else PART_REASON
-    return "dropped", reason, image.id
+    return EventOutcome("dropped", reason, image.id)
 
 
 def _mark_used(

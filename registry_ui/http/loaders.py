@@ -37,12 +37,12 @@ NO_PROJECT = "There is no such project, or you may not see it."
 class ResolvedPlace:
     """A place (namespace or project) that the caller can see, with their permissions there.
 
-    ``can`` contains the names of the permissions that the caller has.
+    ``can`` contains the permissions that the caller has. Each equals its name.
     """
 
     place: Place
     path_access: PathAccess
-    can: set[str]
+    can: frozenset[Permission]
 
     @property
     def role(self) -> str | None:

@@ -71,18 +71,21 @@ class SingleFlight:
         # the release, when it could not acquire the lock itself.
         while self._pending and self._lock.acquire(blocking=False):
             try:
-                self._run_pending(work, errors)
+                errors += self._run_pending(work)
             finally:
                 self._lock.release()
         if errors:
             raise errors[0]
 
-    def _run_pending(self, work: Callable[..., Any], errors: list[Exception]) -> None:
+    def _run_pending(self, work: Callable[..., Any]) -> list[Exception]:
+        """Carry out the queued calls, and return the exceptions that they raised."""
+        errors: list[Exception] = []
         while self._pending:
             try:
                 work(*self._pending.pop())
             except Exception as error:  # noqa: BLE001 - raised when the queue is empty
                 errors.append(error)
+        return errors
 
 
 class BackgroundThreads:

@@ -25,13 +25,20 @@ def apply_events() -> None:
     """Apply stored registry events to the database, and queue the tasks that the events require.
 
     Pushed manifests are fetched, and after deletions the affected repositories are compared with
-    the registry.
+    the registry. If the database fails, the tasks for the events applied before are queued all
+    the same, because an event is applied only once.
     """
-    applied = apply_pending()
-    for repository, digest in sorted(applied.pushed):
-        enqueue("fetch_manifest", repository, digest)
-    if applied.needs_reconcile:
-        enqueue("reconcile_wanted")
+    manifests, needs_reconcile = set[tuple[str, str]](), False
+    try:
+        for outcome in apply_pending():
+            if outcome.manifest_to_fetch is not None:
+                manifests.add(outcome.manifest_to_fetch)
+            needs_reconcile = needs_reconcile or outcome.needs_reconcile
+    finally:
+        for repository, digest in sorted(manifests):
+            enqueue("fetch_manifest", repository, digest)
+        if needs_reconcile:
+            enqueue("reconcile_wanted")
 
 
 def fetch_manifest(repository: str, digest: str) -> None:

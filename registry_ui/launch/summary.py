@@ -18,12 +18,6 @@ def summary(config: Config, prepared: Prepared, registry: str | None) -> str:
     """
     host = config.registry_host
     image = f"{host}/{prepared.project}/app:1.0"
-    sign_in = prepared.administrator
-    if prepared.password:
-        sign_in += f", password {prepared.password} (shown only now)"
-    else:
-        new_password = f".venv/bin/flask user password {prepared.administrator}"
-        sign_in += f" (forgotten? {new_password} sets a new password)"
     lines = [
         f"docker login {host} -u {prepared.administrator}",
         "docker pull busybox     # or take any image that you have",
@@ -39,7 +33,7 @@ def summary(config: Config, prepared: Prepared, registry: str | None) -> str:
     commands = "\n".join(f"  {line}" for line in lines)
     return f"""
   Address    {config.public_url}
-  Sign in    {sign_in}
+  Sign in    {_sign_in_hint(prepared)}
   Registry   {host} ({registry or "not started here"}){gate}
   Logs       {config.var / "log"}
 
@@ -49,6 +43,13 @@ Push a first image:
 
 Ctrl-C stops all; `{command}` goes on with the same data.
 """
+
+
+def _sign_in_hint(prepared: Prepared) -> str:
+    name = prepared.administrator
+    if prepared.password:
+        return f"{name}, password {prepared.password} (shown only now)"
+    return f"{name} (forgotten? .venv/bin/flask user password {name} sets a new password)"
 
 
 def other_registry(trouble: str, config: Config, snippet: str) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, wait
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from ..db.session import end_read
 from ..distribution.call_timeout import at_least
@@ -20,6 +21,28 @@ PATIENT_TIMEOUT = 10.0
 T = TypeVar("T")
 
 
+@dataclass(frozen=True, slots=True)
+class CallResults(Generic[T]):
+    """The results of a batch of registry calls, by the name that the caller gave to each call.
+
+    Every call is in exactly one of the dictionaries.
+
+    Attributes:
+        answers: return values of the calls that succeeded.
+        problems: errors of the registry for the other calls.
+    """
+
+    answers: dict[str, T]
+    problems: dict[str, RegistryError]
+
+    def updated_by(self, retries: CallResults[T]) -> CallResults[T]:
+        """Return these results with the results of retried calls in place of the earlier ones."""
+        other_problems = {
+            name: problem for name, problem in self.problems.items() if name not in retries.answers
+        }
+        return CallResults(self.answers | retries.answers, other_problems | retries.problems)
+
+
 def blob_call(repository: RepositoryName, digest: str) -> Callable[[], bytes]:
     """Return a function that fetches a small blob and returns its content, for call_all()."""
     client = registry()
@@ -27,11 +50,8 @@ def blob_call(repository: RepositoryName, digest: str) -> Callable[[], bytes]:
 
 
 def call_once(
-    repository: RepositoryName,
-    calls: Mapping[str, Callable[[], Any]],
-    end: float,
-    problems: dict[str, RegistryError],
-) -> Any:
+    repository: RepositoryName, calls: Mapping[str, Callable[[], T]], end: float
+) -> CallResults[T]:
     """Make calls like call_all(), but limit the number of calls that one page view makes.
 
     In a page view, calls count toward the limit of the page view, are not retried if the registry
@@ -42,30 +62,26 @@ def call_once(
         repository: the repository that the calls read.
         calls: functions by digest or tag. Failures are cached for digests only.
         end: deadline, as a value of time.monotonic().
-        problems: receives the errors of the registry, by digest or tag; they are not raised.
 
     Returns:
-        The results by digest or tag.
+        The results by digest or tag. Digests that recently failed have their earlier error.
     """
     recent_problems = unreadable(repository, calls)
-    problems.update(recent_problems)
-    counted_calls = {
-        name: count_against_budget(call, retries=False)
-        for name, call in calls.items()
-        if name not in recent_problems
-    }
-    new_problems: dict[str, RegistryError] = {}
-    answers = call_all(counted_calls, end, new_problems)
-    remember_unreadable(
-        repository, {name: problem for name, problem in new_problems.items() if ":" in name}
+    results = call_all(
+        {
+            name: count_against_budget(call, retries=False)
+            for name, call in calls.items()
+            if name not in recent_problems
+        },
+        end,
     )
-    problems.update(new_problems)
-    return answers
+    remember_unreadable(
+        repository, {name: problem for name, problem in results.problems.items() if ":" in name}
+    )
+    return CallResults(results.answers, recent_problems | results.problems)
 
 
-def call_all(
-    calls: Mapping[str, Callable[[], Any]], end: float, problems: dict[str, RegistryError]
-) -> Any:
+def call_all(calls: Mapping[str, Callable[[], T]], end: float) -> CallResults[T]:
     """Make registry calls in parallel, eight at a time, until the deadline.
 
     Calls that are not finished at the deadline get a RegistryTimeout.
@@ -73,17 +89,15 @@ def call_all(
     Args:
         calls: functions by any name that the caller chooses, such as a digest.
         end: deadline, as a value of time.monotonic().
-        problems: receives the errors of the registry by name; they are not raised.
 
     Returns:
-        The results by name.
+        The results by name. Errors of the registry are not raised; any other exception is.
     """
     end_read()
-    names_by_future: dict[Future[Any], str] = {
-        threads().submit(call): n for n, call in calls.items()
-    }
+    names_by_future: dict[Future[T], str] = {threads().submit(call): n for n, call in calls.items()}
     wait(names_by_future, timeout=max(0.0, end - time.monotonic()))
-    answers = {}
+    answers: dict[str, T] = {}
+    problems: dict[str, RegistryError] = {}
     for future, name in names_by_future.items():
         if not future.done():
             future.cancel()
@@ -96,12 +110,10 @@ def call_all(
             problems[name] = error
         else:
             raise error
-    return answers
+    return CallResults(answers, problems)
 
 
-def call_in_turn(
-    calls: Mapping[str, Callable[[], T]], end: float, problems: dict[str, RegistryError]
-) -> dict[str, T]:
+def call_in_turn(calls: Mapping[str, Callable[[], T]], end: float) -> CallResults[T]:
     """Retry registry calls that timed out, one at a time, until the deadline.
 
     The timeout of each call is its share of the remaining time, up to PATIENT_TIMEOUT, so that a
@@ -110,13 +122,13 @@ def call_in_turn(
     Args:
         calls: functions by any name that the caller chooses, such as a digest.
         end: deadline, as a value of time.monotonic().
-        problems: receives the errors of the registry by name; they are not raised.
 
     Returns:
-        The results by name.
+        The results by name. Errors of the registry are not raised; any other exception is.
     """
     end_read()
     answers: dict[str, T] = {}
+    problems: dict[str, RegistryError] = {}
     for index, (name, call) in enumerate(calls.items()):
         remaining_time = end - time.monotonic()
         if remaining_time <= 0:
@@ -127,4 +139,4 @@ def call_in_turn(
                 answers[name] = call()
         except RegistryError as error:
             problems[name] = error
-    return answers
+    return CallResults(answers, problems)

@@ -14,7 +14,7 @@ from sqlalchemy import select
 
 from ..batches import split_into_batches
 from ..db.session import db
-from ..distribution.errors import ContentTooLarge, RegistryError
+from ..distribution.errors import ContentTooLarge
 from ..distribution.manifest import MAX_LAYERS
 from ..distribution.media_types import INDEX_TYPES
 from ..distribution.references import every_blob, every_child, every_digest
@@ -169,14 +169,16 @@ def _fetch_as_blobs(
     Returns:
         The digests that the content references.
     """
-    problems: dict[str, RegistryError] = {}
     calls = {digest: blob_call(repository, digest) for digest in digests}
     references: set[str] = set()
-    for digest, body in call_all(calls, end, problems).items() if calls else ():
+    if not calls:
+        return references
+    results = call_all(calls, end)
+    for digest, body in results.answers.items():
         graph.referenced[digest] = every_digest(body)
         references.update(graph.referenced[digest])
     # Content that exceeds the size limit of manifests is a plain blob without references.
     graph.unknown |= {
-        d for d, problem in problems.items() if not isinstance(problem, ContentTooLarge)
+        d for d, problem in results.problems.items() if not isinstance(problem, ContentTooLarge)
     }
     return references

@@ -11,8 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import select
@@ -32,7 +31,7 @@ from ..models import ContainerImage, Manifest, RepositoryManifest
 from ..names import Digest, RepositoryName, TagName
 from ..page_call_budget import count_against_budget, page_end
 from ..registry_connection import registry
-from .batch_calls import blob_call, call_all, call_in_turn, call_once
+from .batch_calls import CallResults, blob_call, call_all, call_in_turn, call_once
 from .summary_writer import FetchResult, store, store_configs
 
 #: Seconds to wait before each retry of failed registry calls.
@@ -47,7 +46,7 @@ BATCH_SIZE = 32
 _facts: WeakKeyDictionary[Manifest, ManifestFacts] = WeakKeyDictionary()
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class FetchSummary:
     """The result of fetching manifests by tag or digest.
 
@@ -55,8 +54,8 @@ class FetchSummary:
     ``problems`` maps those that failed to the registry's error.
     """
 
-    digests: dict[str, str] = field(default_factory=dict)
-    problems: dict[str, RegistryError] = field(default_factory=dict)
+    digests: dict[str, str]
+    problems: dict[str, RegistryError]
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,58 +179,47 @@ def ensure_fetched(
         The digests and the errors, by tag or digest. Errors of the registry are never raised.
     """
     end = page_end() if deadline is None else time.monotonic() + deadline
-    summary = FetchSummary()
+    problems: dict[str, RegistryError] = {}
     if fresh:
         heads = {name: count_against_budget(_create_head_call(repository, name)) for name in names}
-        names = call_all(heads, end, summary.problems)
-    summary.digests = {name: digest for name, digest in names.items() if digest}
-    stored_rows = stored_manifests(summary.digests.values())
+        current_digests = call_all(heads, end)
+        names, problems = current_digests.answers, current_digests.problems
+    digests = {name: digest for name, digest in names.items() if digest}
+    stored_rows = stored_manifests(digests.values())
     # Tags that are known to point to the same digest share one call.
     missing = {
-        name: summary.digests.get(name, name)
-        for name in names
-        if summary.digests.get(name) not in stored_rows
+        name: digests.get(name, name) for name in names if digests.get(name) not in stored_rows
     }
-    problems: dict[str, RegistryError] = {}
-    answers = _fetch_references(repository, missing.values(), end, problems, fresh=fresh)
-    summary.digests |= {n: answers[r].manifest.digest for n, r in missing.items() if r in answers}
-    summary.problems |= {n: problems[r] for n, r in missing.items() if r in problems}
-    store(answers.values())
-    new_rows = stored_manifests(summary.digests.values() - stored_rows.keys())
+    fetched = _fetch_references(repository, missing.values(), end, fresh=fresh)
+    bodies, failures = fetched.answers, fetched.problems
+    digests |= {n: bodies[r].manifest.digest for n, r in missing.items() if r in bodies}
+    store(bodies.values())
+    new_rows = stored_manifests(digests.values() - stored_rows.keys())
     _fetch_missing_parts(repository, stored_rows | new_rows, end)
-    return summary
+    return FetchSummary(
+        digests, problems | {n: failures[r] for n, r in missing.items() if r in failures}
+    )
 
 
 def _fetch_references(
-    repository: RepositoryName,
-    references: Iterable[str],
-    end: float,
-    problems: dict[str, RegistryError],
-    *,
-    fresh: bool,
-) -> dict[str, FetchResult]:
+    repository: RepositoryName, references: Iterable[str], end: float, *, fresh: bool
+) -> CallResults[FetchResult]:
     """Fetch manifests with their configs, by tag or digest.
 
     Args:
         repository: the repository to fetch from.
         references: tags or digests of the manifests.
         end: deadline, as a value of time.monotonic().
-        problems: receives the errors, by tag or digest.
         fresh: whether to request manifests that recently failed, too. A single manifest is always
             requested, because the user can have pressed Retry.
 
     Returns:
-        The fetched manifests by tag or digest.
+        The fetched manifests and the errors, by tag or digest.
     """
     calls = {reference: _create_manifest_call(repository, reference) for reference in references}
-    answers: dict[str, FetchResult]
     if fresh or len(calls) == 1:
-        answers = call_all(
-            {name: count_against_budget(call) for name, call in calls.items()}, end, problems
-        )
-    else:
-        answers = call_once(repository, calls, end, problems)
-    return answers
+        return call_all({name: count_against_budget(call) for name, call in calls.items()}, end)
+    return call_once(repository, calls, end)
 
 
 def fetch(
@@ -253,43 +241,49 @@ def fetch(
             from ``renew`` ends the function and is passed on.
     """
     end = time.monotonic() + deadline
-    result = FetchedBodies(set(), set())
+    manifests, unread = set[str](), set[str]()
     for batch in split_into_batches(sorted(digests), BATCH_SIZE):
         renew()
-        problems: dict[str, RegistryError] = {}
         calls = {
             digest: _create_manifest_call(repository, digest, config=False) for digest in batch
         }
-        answers = _call_with_retries(calls, end, problems)
-        store(answers.values(), repository)
-        result.manifests.update(answers)
-        absent = {d for d, problem in problems.items() if isinstance(problem, RegistryNotFound)}
-        result.unread.update(problems.keys() - absent)
-    return result
+        results = _call_with_retries(calls, end)
+        store(results.answers.values(), repository)
+        manifests |= results.answers.keys()
+        unread |= {
+            digest
+            for digest, problem in results.problems.items()
+            if not isinstance(problem, RegistryNotFound)
+        }
+    return FetchedBodies(manifests, unread)
 
 
 def _call_with_retries(
-    calls: Mapping[str, Callable[[], Any]], end: float, problems: dict[str, RegistryError]
-) -> dict[str, Any]:
+    calls: Mapping[str, Callable[[], FetchResult]], end: float
+) -> CallResults[FetchResult]:
     """Make calls like call_all(), and retry those for which the registry was unavailable.
 
     Calls that timed out are retried one at a time, with a longer timeout. The arguments and the
     result are those of call_all().
     """
-    answers: dict[str, Any] = call_all(calls, end, problems)
+    results = call_all(calls, end)
     for pause in PAUSES:
-        failed_names = {
-            n for n, problem in problems.items() if isinstance(problem, RegistryUnavailable)
+        failures = {
+            n: problem
+            for n, problem in results.problems.items()
+            if isinstance(problem, RegistryUnavailable)
         }
-        if not failed_names or time.monotonic() + pause >= end:
+        if not failures or time.monotonic() + pause >= end:
             break
         time.sleep(pause)
-        slow = {name for name in failed_names if isinstance(problems[name], RegistryTimeout)}
-        for name in failed_names:
-            del problems[name]
-        answers |= call_all({name: calls[name] for name in failed_names - slow}, end, problems)
-        answers |= call_in_turn({name: calls[name] for name in sorted(slow)}, end, problems)
-    return answers
+        slow = {n for n, problem in failures.items() if isinstance(problem, RegistryTimeout)}
+        results = results.updated_by(
+            call_all({name: calls[name] for name in failures.keys() - slow}, end)
+        )
+        results = results.updated_by(
+            call_in_turn({name: calls[name] for name in sorted(slow)}, end)
+        )
+    return results
 
 
 def _fetch_missing_parts(repository: RepositoryName, rows: dict[str, Manifest], end: float) -> None:
@@ -310,17 +304,16 @@ def _fetch_missing_parts(repository: RepositoryName, rows: dict[str, Manifest], 
             for digest, f in facts.items()
             if f.wants_config and f.config and not rows[digest].has_config
         }
-        calls: dict[str, Callable[[], Any]] = {
+        calls: dict[str, Callable[[], FetchResult | bytes]] = {
             child: _create_manifest_call(repository, child)
             for child in children - digests_in_repository(str(repository), children)
         }
-        blobs = {digest: blob_call(repository, digest) for digest in configs.values()}
-        problems: dict[str, RegistryError] = {}
-        if calls or blobs:
-            answers = call_once(repository, calls | blobs, end, problems)
-            manifests = {name: answer for name, answer in answers.items() if name in calls}
-            store(manifests.values(), repository)
-            store_configs(configs, {n: body for n, body in answers.items() if n in blobs})
+        calls |= {digest: blob_call(repository, digest) for digest in configs.values()}
+        if calls:
+            # Without an answer, the page shows a dash, and the next view requests the part again.
+            answers = call_once(repository, calls, end).answers
+            store([a for a in answers.values() if isinstance(a, FetchResult)], repository)
+            store_configs(configs, {n: a for n, a in answers.items() if isinstance(a, bytes)})
         if not children:
             return
         rows = stored_manifests(digests_in_repository(str(repository), children))

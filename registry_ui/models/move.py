@@ -6,7 +6,7 @@ A move copies all tags to the new path. The switch makes the new path the curren
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import NotRequired, TypedDict
 
 from sqlalchemy import (
     JSON,
@@ -28,6 +28,40 @@ ACTIVE = ("waiting", "copying", "fenced", "settling", "verifying", "undoing", "r
 BEFORE_SWITCH = ("waiting", "copying", "fenced", "settling", "verifying", "undoing", "failed")
 #: States in which the move can be canceled, because the switch has not happened yet.
 CANCELLABLE = ("planned", "waiting", "copying", "fenced", "settling", "verifying", "failed")
+
+
+class RoleChangeData(TypedDict):
+    """The role of a user before and after a move, by label; empty if the user has none."""
+
+    username: str
+    before: str
+    after: str
+
+
+class MovePreview(TypedDict):
+    """The part of a move plan that is stored and shown to users, as JSON values.
+
+    Attributes:
+        repositories: old path, new path, and number of tags of each repository that is listed.
+        repositories_more: number of repositories that are not listed.
+        tags: number of tags in all repositories.
+        places: number of namespaces and projects inside the namespace that moves.
+        changes: role changes that are listed.
+        changes_more: number of role changes that are not listed.
+        visibility: visibility of an image before and after, or None if it does not change.
+        notes: further effects, as sentences for users.
+        unread: tags that the registry cannot read, as "repository:tag"; not in old plans.
+    """
+
+    repositories: list[list[str | int]]
+    repositories_more: int
+    tags: int
+    places: int
+    changes: list[RoleChangeData]
+    changes_more: int
+    visibility: list[str] | None
+    notes: list[str]
+    unread: NotRequired[list[str]]
 
 
 class Move(Stallable, Base):
@@ -60,7 +94,7 @@ class Move(Stallable, Base):
     #: For an image, the project that it moves to.
     new_project_id: Mapped[int | None] = mapped_column(ForeignKey("places.id", ondelete="SET NULL"))
     state: Mapped[str] = mapped_column(String(10), default="planned")
-    preview: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
+    preview: Mapped[MovePreview] = mapped_column(JSON, default=dict)
     #: Whether content of the old path is deleted even if the new path does not have it, because
     #: a user has seen the list and agreed.
     retire_all: Mapped[bool] = mapped_column(default=False)

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from ..access import Role
 from ..models import Membership, Place, User
+from ..models.move import RoleChangeData
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +19,10 @@ class RoleChange:
     username: str
     before: str
     after: str
+
+    def to_json(self) -> RoleChangeData:
+        """Return the change as data for JSON."""
+        return {"username": self.username, "before": self.before, "after": self.after}
 
 
 def role_changes(

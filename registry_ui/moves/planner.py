@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import ColumnElement, func, or_, select, true
@@ -30,6 +30,7 @@ from ..models import (
     TrashedTag,
     UnassignedRepository,
 )
+from ..models.move import MovePreview
 from ..names import MAX_NAME, NameInvalid, PlacePath, RepositoryName
 from ..removals.service import unfinished
 from .membership_changes import RoleChange, role_changes
@@ -73,14 +74,14 @@ class MovePlan:
         """Number of tags in all repositories, including signatures and other referrer tags."""
         return sum(count for _, _, count in self.repositories)
 
-    def preview(self) -> dict[str, Any]:
+    def preview(self) -> MovePreview:
         """Return the part of the plan that is stored and shown to users, as JSON values."""
         return {
             "repositories": [list(row) for row in self.repositories[:PREVIEW_LIMIT]],
             "repositories_more": len(self.repositories[PREVIEW_LIMIT:]),
             "tags": self.tags,
             "places": self.places,
-            "changes": [asdict(change) for change in self.changes[:PREVIEW_LIMIT]],
+            "changes": [change.to_json() for change in self.changes[:PREVIEW_LIMIT]],
             "changes_more": len(self.changes[PREVIEW_LIMIT:]),
             "visibility": list(self.visibility) if self.visibility else None,
             "notes": self.notes,
@@ -121,7 +122,7 @@ def plan_place(place: Place, target: str) -> MovePlan:
     )
     ancestors, new_ancestors = prefixes(source)[:-1], prefixes(target)[:-1]
     plan.changes = role_changes(session, ancestors, new_ancestors, source)
-    _add_credential_notes(session, plan, ancestors, new_ancestors)
+    plan.notes += _describe_credentials(session, plan, ancestors, new_ancestors)
     return plan
 
 
@@ -160,7 +161,7 @@ def plan_image(
     if owner.id != project.id:
         before, after = prefixes(project.path), prefixes(owner.path)
         plan.changes = role_changes(session, before, after)
-        _add_credential_notes(session, plan, before, after)
+        plan.notes += _describe_credentials(session, plan, before, after)
     if owner.visibility != project.visibility:
         plan.visibility = (str(project.visibility), str(owner.visibility))
     return plan
@@ -300,26 +301,35 @@ def _load_damaged_tags(session: Session, where: ColumnElement[bool]) -> list[str
     return [f"{path}:{name}" for path, name in session.execute(query)]
 
 
-def _add_credential_notes(
+def _describe_credentials(
     session: Session, plan: MovePlan, before: list[str], after: list[str]
-) -> None:
-    """Add notes about access tokens, deploy tokens, retention policies, and old paths to a plan."""
+) -> list[str]:
+    """Return notes about access tokens, deploy tokens, retention policies, and old paths.
+
+    Args:
+        session: the database session.
+        plan: the move.
+        before: paths of the namespaces and projects above, before the move.
+        after: their paths after the move.
+    """
+    notes: list[str] = []
     lost = [path for path in before if path not in after]
     gained = [path for path in after if path not in before]
     tokens = select(func.count()).select_from(AccessToken).where(AccessToken.revoked_at.is_(None))
     inside = tokens.where(at_or_below(AccessToken.reach_path, plan.source))
     inside_count = session.scalar(inside) or 0
     if inside_count and plan.kind != "image":
-        plan.notes.append(f"Access tokens that are limited to this path follow it: {inside_count}.")
+        notes.append(f"Access tokens that are limited to this path follow it: {inside_count}.")
     lost_count = session.scalar(tokens.where(AccessToken.reach_path.in_(lost))) or 0
     if lost_count:
         text = "Access tokens that are limited to a path above, and hold here no more"
-        plan.notes.append(f"{text}: {lost_count}.")
+        notes.append(f"{text}: {lost_count}.")
     effects = {"hold here no more": lost, "hold here too": gained}
-    plan.notes += _count_notes(session, DeployToken, "Deploy tokens", effects)
-    plan.notes += _count_notes(session, RetentionPolicy, "Retention policies", effects)
+    notes += _count_notes(session, DeployToken, "Deploy tokens", effects)
+    notes += _count_notes(session, RetentionPolicy, "Retention policies", effects)
     if has_old_path(session, plan.source):
-        plan.notes.append("Earlier names of this can still be pulled, and lead to the new path.")
+        notes.append("Earlier names of this can still be pulled, and lead to the new path.")
+    return notes
 
 
 def _count_notes(

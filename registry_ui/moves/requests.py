@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 from flask import current_app
 
@@ -15,6 +14,7 @@ from ..audit import Actor
 from ..db.session import db
 from ..errors import Denied, Invalid
 from ..models import ContainerImage, Move, Place, Project
+from ..models.move import MovePreview
 from ..names import NameInvalid, PlacePath
 from ..operations import write_freeze
 from ..projects.service import require_unclaimed
@@ -115,7 +115,7 @@ def _require_push(principal: Principal, target: str) -> PathAccess:
     return access
 
 
-def plan_for(principal: Principal, move: Move) -> dict[str, Any]:
+def plan_for(principal: Principal, move: Move) -> MovePreview:
     """Return the stored preview of a move, limited to what the signed-in user may see.
 
     For an image, the role changes reveal the members of both projects, so only administrators and

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection
 from datetime import timedelta
-from typing import Any
 
 from flask import current_app
 from sqlalchemy import delete, func, select
@@ -21,7 +20,7 @@ from ..audit import Actor, record
 from ..db.session import db, writing
 from ..errors import Invalid, NotFound, StateConflict
 from ..models import ContainerImage, Move, MovedRepository, OldPath, Place, Tag, utc_now
-from ..models.move import BEFORE_SWITCH, CANCELLABLE
+from ..models.move import BEFORE_SWITCH, CANCELLABLE, MovePreview
 from ..names import subject_of
 from ..operations.lease import is_free
 from ..operations.runner import PLAN_LIFETIME
@@ -225,7 +224,7 @@ def states_of(move: Move) -> Counter[str]:
     return Counter(db.session.scalars(query))
 
 
-def example_pull(plan: dict[str, Any]) -> str:
+def example_pull(plan: MovePreview) -> str:
     """Return an example of an image reference that can be pulled once a planned move is done.
 
     Args:

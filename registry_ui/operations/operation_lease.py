@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from ..audit import Actor, record
 from ..db.session import db, end_read, writing
 from ..models import Copy, CopyLine, Operation, PlanStep, Removal, RemovalLine, utc_now
+from .cached_checks import CachedChecks
 from .errors import Canceled, Deferred
 from .lease import RegistryLease
 from .write_freeze import find_freeze
@@ -41,8 +42,8 @@ class OperationLease(RegistryLease[AnyWork]):
 
     #: Id of a write freeze to ignore: the freeze set by the operation that started this work.
     except_fence_id: int | None = None
-    #: Results of checks that later steps can reuse for a short time. Each check chooses its key.
-    cached_checks: dict[str, Any] = field(default_factory=dict)
+    #: Results of checks that later steps can reuse.
+    cached_checks: CachedChecks = field(default_factory=CachedChecks)
     _repository: str = ""
     _wait_seconds: float = 0.0
     _ignores_cancellation: bool = False

@@ -179,10 +179,10 @@ def _find_faulty_tags(lease: OperationLease[Removal], repository: RepositoryName
     and all tags only if none of those is faulty. The result is cached: later calls only check that
     one of the tags is still faulty.
     """
-    key = f"faulty in {repository}"
-    faulty_tags: set[str] | None = lease.cached_checks.get(key)
+    cache = lease.cached_checks.faulty_tags
+    faulty_tags = cache.get(str(repository))
     if faulty_tags is None or (faulty_tags and not _is_faulty(repository, min(faulty_tags))):
-        faulty_tags = lease.cached_checks[key] = _read_faulty_tags(lease, repository)
+        faulty_tags = cache[str(repository)] = _read_faulty_tags(lease, repository)
     return faulty_tags
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field, fields
 from datetime import datetime
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypedDict
 
 from ..access import Role
 from ..models import RemovalStep
@@ -63,6 +63,13 @@ class PlannedTag:
         )
 
 
+class PolicyDryRun(TypedDict):
+    """The retention policy whose dry run a plan is: its ID, and the fingerprint of its rules."""
+
+    id: int
+    rules: str
+
+
 @dataclass(slots=True)
 class RemovalPlan:
     """A removal as planned: the preview for people, and the ``steps`` for the worker.
@@ -89,8 +96,7 @@ class RemovalPlan:
         despite: references of the immutable tags that are removed because of ``despite_rules``,
             with the rules that are overridden.
         overridable: references that could be removed with ``despite_rules``.
-        policy: for a dry run of a retention policy, the ``id`` of the policy and the fingerprint of
-            its ``rules``; otherwise None.
+        policy: the policy whose dry run the plan is; None for any other plan.
     """
 
     #: JSON keys of the fields whose key is not the field name.
@@ -117,7 +123,7 @@ class RemovalPlan:
     despite_rules: bool = False
     despite: list[tuple[str, str]] = field(default_factory=list)
     overridable: list[str] = field(default_factory=list)
-    policy: dict[str, Any] | None = None
+    policy: PolicyDryRun | None = None
 
     @property
     def digest(self) -> str:

@@ -125,14 +125,14 @@ def _wait_for_answers(
     If the wait times out, the removal continues, because the registry answers other requests. The
     timeout is remembered, so that the removal does not wait for this repository again.
     """
-    key = f"unanswered in {repository}"
-    if key in lease.cached_checks:
+    waited_for = lease.cached_checks.unanswered
+    if str(repository) in waited_for:
         return
     while live.unanswered:
         try:
             lease.wait_for_registry(live.trouble)
         except Stalled:
-            lease.cached_checks[key] = True
+            waited_for.add(str(repository))
             break
         names = sorted(live.unanswered)
         live.unanswered = {}

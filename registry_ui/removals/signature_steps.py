@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 from ..access import Permission, repository_policy
 from ..access.tag_rules import releases
@@ -20,6 +19,7 @@ from ..manifests.graph import graph_of
 from ..manifests.reachability import closure
 from ..models import Removal, RemovalStep
 from ..names import RepositoryName, TagName, is_trash_tag, subject_of
+from ..operations.cached_checks import SignatureCheck
 from ..operations.operation_lease import OperationLease
 from ..registry_connection import registry
 from ..tags.orphans import with_missing_subject
@@ -30,19 +30,6 @@ SUBJECT_RESTORED = "the registry has its image again, or does not answer for it"
 UNREAD_TAGS = "what other tags need could not be read"
 #: Steps that remove signatures, by tag.
 StepsByTag = Mapping[str, RemovalStep]
-
-
-@dataclass(frozen=True, slots=True)
-class _SignatureCheck:
-    """Cached result of a check: the signatures of a repository that must stay, and why.
-
-    Attributes:
-        reasons: reason by tag name, for each signature that must stay.
-        valid_until: time.monotonic() value until which the result is used.
-    """
-
-    reasons: Mapping[str, str]
-    valid_until: float
 
 
 def why_signature_stays(lease: OperationLease[Removal], number: int, step: RemovalStep) -> str:
@@ -65,15 +52,16 @@ def why_signature_stays(lease: OperationLease[Removal], number: int, step: Remov
     end_read()
     if call_registry(lease, lambda: registry().head(repository, tag)) != step.digest:
         return ""  # The tag is gone, was pushed again, or was checked by an earlier worker.
-    check = lease.cached_checks.get(step.repository)
+    checks = lease.cached_checks.signatures
+    check = checks.get(step.repository)
     if check is None or time.monotonic() > check.valid_until:
-        check = lease.cached_checks[step.repository] = _check_signatures(lease, number, repository)
+        check = checks[step.repository] = _check_signatures(lease, number, repository)
     return check.reasons.get(step.tag, "")
 
 
 def _check_signatures(
     lease: OperationLease[Removal], number: int, repository: RepositoryName
-) -> _SignatureCheck:
+) -> SignatureCheck:
     """Read all tags of a repository, and return which signatures must stay."""
     started_at = time.monotonic()
     own_steps = [
@@ -105,7 +93,7 @@ def _check_signatures(
         reasons |= {tag: reason for tag, step in steps.items() if step.subject != "stays"}
     reasons |= _find_release_signatures(lease, repository, live, steps)
     duration = time.monotonic() - started_at
-    return _SignatureCheck(reasons, started_at + duration + max(MIN_CHECK_LIFETIME, 2 * duration))
+    return SignatureCheck(reasons, started_at + duration + max(MIN_CHECK_LIFETIME, 2 * duration))
 
 
 def _find_release_signatures(

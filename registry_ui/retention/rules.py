@@ -11,7 +11,7 @@ from typing import Self
 from ..errors import Invalid
 from ..models import RetentionPolicy
 from ..names import Digest, subject_of
-from ..patterns.glob import IMAGES, KINDS, TAGS, Glob, Grammar, Pattern
+from ..patterns.glob import IMAGES, KINDS, TAGS, Glob, Pattern
 from ..patterns.retention import parse_pattern
 from ..tags.selection import MAX_DAYS, DatedTag
 from ..tags.version_sort import version_key
@@ -53,10 +53,13 @@ class Rules:
         """
         errors: dict[str, str] = {}
         kind = form.get("pattern_kind") or Glob.kind
-        patterns = {
-            name: _parse_pattern_text(kind, form.get(name, "").strip(), grammar, name, errors)
-            for name, grammar in (("images", IMAGES), ("keep_matching", TAGS))
-        }
+        patterns: dict[str, str] = {}
+        for name, grammar in (("images", IMAGES), ("keep_matching", TAGS)):
+            try:
+                text = form.get(name, "").strip()
+                patterns[name] = str(parse_pattern(kind, text, grammar, name)) if text else ""
+            except Invalid as error:
+                errors |= error.errors
         if kind not in KINDS:
             errors = {"pattern_kind": f"Choose one of {', '.join(KINDS)}."}
         limits = {
@@ -64,10 +67,12 @@ class Rules:
             "keep_pulled_days": MAX_DAYS,
             "older_than_days": MAX_DAYS,
         }
-        numbers = {
-            name: _parse_number(form.get(name, ""), name, maximum, errors)
-            for name, maximum in limits.items()
-        }
+        numbers: dict[str, int | None] = {}
+        for name, maximum in limits.items():
+            try:
+                numbers[name] = _parse_number(form.get(name, ""), maximum)
+            except ValueError as error:
+                errors[name] = str(error)
         if not errors and numbers["keep_last"] is None and numbers["older_than_days"] is None:
             message = "Set how many digests are kept, or an age: otherwise all tags are deleted."
             errors["keep_last"] = message
@@ -102,25 +107,18 @@ class Rules:
         return str(Digest.of(json.dumps(asdict(self), sort_keys=True).encode()))
 
 
-def _parse_pattern_text(
-    kind: str, text: str, grammar: Grammar, name: str, errors: dict[str, str]
-) -> str:
-    """Return a pattern in its canonical form; add a message to ``errors`` if it is invalid."""
-    try:
-        return str(parse_pattern(kind, text, grammar, name)) if text else ""
-    except Invalid as error:
-        errors |= error.errors
-        return ""
+def _parse_number(text: str, maximum: int) -> int | None:
+    """Return a number from a form, or None if the field is empty.
 
-
-def _parse_number(text: str, name: str, maximum: int, errors: dict[str, str]) -> int | None:
+    Raises:
+        ValueError: the text is not a number from 1 to ``maximum``; the message is for the user.
+    """
     text = text.strip()
     if not text:
         return None
     if text.isascii() and text.isdigit() and len(text) < 9 and 1 <= int(text) <= maximum:
         return int(text)
-    errors[name] = f"A whole number is needed, from 1 to {maximum}."
-    return None
+    raise ValueError(f"A whole number is needed, from 1 to {maximum}.")
 
 
 def removable(

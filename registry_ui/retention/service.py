@@ -181,8 +181,10 @@ def switch(actor: Actor, place: Place, policy_id: int, *, on: bool) -> None:
 
 def tried_policy(place: Place, plan: RemovalPlan) -> RetentionPolicy | None:
     """Return the policy whose dry run a plan is, or None if it was changed or deleted since."""
-    dry_run = plan.policy or {}
-    row = db.session.get(RetentionPolicy, dry_run.get("id", 0))
+    dry_run = plan.policy
+    if dry_run is None:
+        return None
+    row = db.session.get(RetentionPolicy, dry_run["id"])
     if row is None or row.place_id != place.id or row.seen != dry_run["rules"]:
         return None
     return row if Rules.of(row).fingerprint == row.seen else None

@@ -80,9 +80,7 @@ def tags_of_image(image: ContainerImage, names: Collection[str]) -> ImageTags:
     # A tag in the trash needs its manifests, because it can be restored.
     tags |= trash_digests(image.path)
     live = read_tags(RepositoryName(image.path), sorted(to_read))
-    image_tags = ImageTags(tags | live.digests, rows)
-    _add_unreadable(image_tags, live)
-    return image_tags
+    return _image_tags_from_live(tags, rows, live)
 
 
 def all_tags(path: str) -> ImageTags:
@@ -98,9 +96,7 @@ def all_tags(path: str) -> ImageTags:
     """
     rows = _load_rows(path)
     live = read_all_tags(RepositoryName(path))
-    image_tags = ImageTags(live.digests, rows)
-    _add_unreadable(image_tags, live)
-    return image_tags
+    return _image_tags_from_live({}, rows, live)
 
 
 def refresh(image: ContainerImage) -> None:
@@ -140,19 +136,26 @@ def _load_rows(path: str) -> dict[str, Tag]:
     return rows
 
 
-def _add_unreadable(image_tags: ImageTags, live: LiveTags) -> None:
-    """Add the tags that could not be read to the attributes of ``image_tags``.
+def _image_tags_from_live(
+    other_digests: dict[str, str], rows: dict[str, Tag], live: LiveTags
+) -> ImageTags:
+    """Return the tags of an image, given the result of reading them from the registry.
 
     Args:
-        image_tags: the tags of the image, which are extended.
-        live: the result of reading the tags from the registry.
+        other_digests: digest by tag name, for tags that were not read from the registry.
+        rows: the database rows of the tags, by tag name.
+        live: the tags that were read from the registry.
     """
-    image_tags.unanswered = set(live.unanswered)
-    for name, damage in live.damaged.items():
-        row = image_tags.rows.get(name)
-        if damage == "missing" and row is not None and row.damage == "removed":
-            image_tags.leftovers.add(name)
-            continue
-        image_tags.damaged.add(name)
-        if damage == "fault":
-            image_tags.faulty.add(name)
+    leftovers = {
+        name
+        for name, damage in live.damaged.items()
+        if damage == "missing" and name in rows and rows[name].damage == "removed"
+    }
+    return ImageTags(
+        other_digests | live.digests,
+        rows,
+        damaged=live.damaged.keys() - leftovers,
+        faulty=live.faulty,
+        leftovers=leftovers,
+        unanswered=set(live.unanswered),
+    )

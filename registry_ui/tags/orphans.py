@@ -12,7 +12,7 @@ from functools import partial
 from sqlalchemy import select
 
 from ..db.session import db
-from ..distribution.errors import RegistryError, RegistryNotFound
+from ..distribution.errors import RegistryNotFound
 from ..manifests.batch_calls import call_all
 from ..models import ContainerImage, IndexChild, TrashedTag
 from ..names import Digest, RepositoryName, subject_of
@@ -68,8 +68,7 @@ def with_missing_subject(repository: RepositoryName, names: Collection[str]) -> 
         subject: partial(registry().head, repository, Digest(subject))
         for subject in set(subjects_by_name.values())
     }
-    problems: dict[str, RegistryError] = {}
-    call_all(calls, time.monotonic() + TIMEOUT, problems)
+    problems = call_all(calls, time.monotonic() + TIMEOUT).problems
     return {
         name
         for name, subject in subjects_by_name.items()

@@ -24,7 +24,7 @@ blueprint = Blueprint("activity", __name__)
 def of_place(path: str) -> str:
     """Show the activity in a namespace or project, limited to projects that the visitor can see."""
     loaded = load(path)
-    changes = str(Permission.CONFIGURE) in loaded.can
+    changes = Permission.CONFIGURE in loaded.can
     activity = feed.of_place(db.session(), principal(), loaded.place, changes=changes)
     filters = _read_filters(path)
     return render_template(

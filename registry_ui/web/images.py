@@ -75,7 +75,7 @@ def image(path: str, name: str) -> str:
         q=query.q,
         sort=query.sort,
         order=query.order,
-        former=moves.old_paths_of_image(row) if "configure" in loaded.can else [],
+        former=moves.old_paths_of_image(row) if Permission.CONFIGURE in loaded.can else [],
         chosen=request.args.getlist("chosen")[:MAX_CHOSEN],
         can=can,
         cached=cached,
@@ -161,7 +161,7 @@ def tag(path: str, name: str, tag: str) -> str:
     loaded, row = load_image(path, name)
     options = TagViewOptions(
         platform=request.args.get("platform", ""),
-        content=str(Permission.PULL) in loaded.can,
+        content=Permission.PULL in loaded.can,
         all_moments=request.args.get("history") == "all",
         reader=principal(),
     )

@@ -89,8 +89,8 @@ def _render_namespace(loaded: ResolvedPlace) -> str:
         projects=rows,
         page=page,
         pushes=listing.recent_pushes(db.session(), caller, listing.within(place.path)),
-        former=moves.former_of(place) if "configure" in loaded.can else [],
-        under_way=moves.under_way(place) if "configure" in loaded.can else [],
+        former=moves.former_of(place) if Permission.CONFIGURE in loaded.can else [],
+        under_way=moves.under_way(place) if Permission.CONFIGURE in loaded.can else [],
         role=loaded.role,
         can=loaded.can,
     )
@@ -112,14 +112,14 @@ def _render_project(loaded: ResolvedPlace) -> str:
         role=loaded.role,
         can=can,
         cached=cached,
-        former=moves.former_of(project) if "configure" in loaded.can else [],
-        under_way=moves.under_way(project) if "configure" in loaded.can else [],
+        former=moves.former_of(project) if Permission.CONFIGURE in loaded.can else [],
+        under_way=moves.under_way(project) if Permission.CONFIGURE in loaded.can else [],
         tree=tree_view(images, "", search_text(), *sort_order(SORTS, "name")),
         pushes=listing.recent_pushes(
             db.session(), principal(), ContainerImage.project_id == project.id
         ),
         fresh_at=oldest,
-        violations=tag_rules.violations_of(project) if "push" in loaded.can else [],
+        violations=tag_rules.violations_of(project) if Permission.PUSH in loaded.can else [],
         gate=_read_gate_state(loaded),
     )
 
@@ -131,7 +131,7 @@ def _read_gate_state(loaded: ResolvedPlace) -> GateState:
     or deletion. The result is WORKS, for which the page shows no warning, if the project has no
     protection rules or the caller can't push.
     """
-    if "push" not in loaded.can or not tag_rules.has_rules(loaded.project):
+    if Permission.PUSH not in loaded.can or not tag_rules.has_rules(loaded.project):
         return GateState.WORKS
     return gate_state(db.session(), loaded.project.id)
 

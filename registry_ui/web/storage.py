@@ -87,7 +87,7 @@ def _find_pullable_projects(loaded: ResolvedPlace) -> set[int]:
     """Return the ids of the projects in a namespace or project that the visitor can pull from."""
     place = loaded.place
     if isinstance(place, Project):
-        return {place.id} if str(Permission.PULL) in loaded.can else set()
+        return {place.id} if Permission.PULL in loaded.can else set()
     can_pull = visible_places(db.session(), principal(), Project, minimum=Role.REPORTER)
     query = select(Project.id).where(at_or_below(Project.path, place.path), can_pull)
     return set(db.session.scalars(query))

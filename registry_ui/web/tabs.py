@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from flask import url_for
 
+from ..access import Permission
 from ..http.query_args import current_address
 
 
@@ -19,18 +20,18 @@ class Tab:
     is_current: bool
 
 
-#: Tabs of a namespace or project: name, label, endpoint, and required permission ("" for none).
-_PLACE_TABS = (
-    ("show", "Overview", "projects.show", ""),
-    ("activity", "Activity", "activity.of_place", ""),
-    ("storage", "Storage", "storage.show", ""),
-    ("members", "Members", "projects.members", "list_members"),
-    ("trash", "Trash", "trash.show", "delete"),
-    ("retention", "Retention", "retention.show", "delete"),
-    ("deploy_tokens", "Deploy tokens", "deploy_tokens.show", "configure"),
-    ("protection", "Protection", "protection.show", "configure"),
-    ("decisions", "Access log", "decisions.of_place", "configure"),
-    ("settings", "Settings", "projects.settings", "configure"),
+#: Tabs of a namespace or project: name, label, endpoint, and required permission (None for none).
+_PLACE_TABS: tuple[tuple[str, str, str, Permission | None], ...] = (
+    ("show", "Overview", "projects.show", None),
+    ("activity", "Activity", "activity.of_place", None),
+    ("storage", "Storage", "storage.show", None),
+    ("members", "Members", "projects.members", Permission.LIST_MEMBERS),
+    ("trash", "Trash", "trash.show", Permission.DELETE),
+    ("retention", "Retention", "retention.show", Permission.DELETE),
+    ("deploy_tokens", "Deploy tokens", "deploy_tokens.show", Permission.CONFIGURE),
+    ("protection", "Protection", "protection.show", Permission.CONFIGURE),
+    ("decisions", "Access log", "decisions.of_place", Permission.CONFIGURE),
+    ("settings", "Settings", "projects.settings", Permission.CONFIGURE),
 )
 _PROJECT_TABS = {"trash", "protection"}
 _ADMIN_TABS = (
@@ -45,16 +46,16 @@ _ADMIN_TABS = (
 )
 
 
-def place_tabs(path: str, kind: str, can: Collection[str] | None, current: str) -> list[Tab]:
+def place_tabs(path: str, kind: str, can: Collection[Permission] | None, current: str) -> list[Tab]:
     """Return the tabs of a namespace or project that the visitor can open.
 
     Args:
         path: path of the namespace or project.
         kind: ``namespace`` or ``project``.
-        can: names of the visitor's permissions there; None for none.
+        can: the visitor's permissions there; None for none.
         current: name of the tab that is shown.
     """
-    permissions = {"", *(can or ())}
+    permissions = {None, *(can or ())}
     is_project = kind == "project"
     return [
         Tab(

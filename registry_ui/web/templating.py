@@ -13,6 +13,7 @@ from typing import Any
 from flask import Flask
 from flask_login import current_user
 
+from ..access import Permission
 from ..formatting import (
     ago,
     clock_time,
@@ -83,14 +84,14 @@ def parent_path(path: str) -> str:
     return path.rpartition("/")[0]
 
 
-def can_copy(permissions: Collection[str] | None) -> bool:
+def can_copy(permissions: Collection[Permission] | None) -> bool:
     """Return whether the visitor can copy tags: they must be signed in and permitted to pull."""
-    return "pull" in (permissions or ()) and current_user.is_authenticated
+    return Permission.PULL in (permissions or ()) and current_user.is_authenticated
 
 
-def can_choose(permissions: Collection[str] | None) -> bool:
+def can_choose(permissions: Collection[Permission] | None) -> bool:
     """Return whether a list of tags has checkboxes: the visitor can delete or copy tags."""
-    return "delete" in (permissions or ()) or can_copy(permissions)
+    return Permission.DELETE in (permissions or ()) or can_copy(permissions)
 
 
 def typing_triggers(fields: Iterable[str]) -> str:

@@ -16,6 +16,7 @@ from tests.contract.conftest import app_of
 from tests.support import registry as registries
 from tests.support.html import Page
 from tests.support.live import LiveSite, tiny
+from tests.support.processes import until
 from tests.support.upstream import running_upstream
 from tests.web.support import event_of
 
@@ -57,6 +58,14 @@ def pull(site, tag, name=APP, manifest=ONE):
     assert site.pusher.digest(name, tag) == manifest.digest
     event = event_of("pull", name, tag, digest=manifest.digest, by="someone")
     assert site.deliver(event).status_code == 202
+    # The cache stores the configuration that we read by a request of its own, beside ours.
+    until(lambda: is_stored(site, manifest.json["config"]["digest"]), what="the cache stores it")
+
+
+def is_stored(site, digest):
+    algorithm, _, encoded = digest.partition(":")
+    blobs = site.registry.home / "data/docker/registry/v2/blobs" / algorithm / encoded[:2]
+    return (blobs / encoded / "data").exists()
 
 
 def test_a_cache_is_detected_and_nothing_is_stored_for_that(site, upstream):
