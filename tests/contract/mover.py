@@ -31,7 +31,19 @@ LIFETIME = 1
 #: How long a move waits after that. It is negative because each test uses its tokens at once, and
 #: every check of a move that waits takes several statements.
 GRACE = timedelta(seconds=-0.8)
-IMAGES = ("", "web", "web/api")
+#: The images of a project: one with every kind of tag, and one on each side of it.
+FEW = {"1.0": ONE, "2.0": TWO}
+IMAGES = {"": FEW, "web": TAGS, "web/api": FEW}
+
+
+def digests_of(name: str) -> dict[str, str]:
+    """The tags of an image, by name, with their digests."""
+    return {tag: manifest.digest for tag, manifest in IMAGES[name].items()}
+
+
+def parts_of(name: str) -> set[str]:
+    """Every digest that can be pulled from an image."""
+    return {part.digest for manifest in IMAGES[name].values() for part in manifest.walk()}
 
 
 def repository(project: str, name: str) -> str:
@@ -48,10 +60,10 @@ class Mover(LiveSite):
         self.user("owner")
         self.member(self.root, "owner", "owner")
 
-    def fill(self, project: str = "") -> None:
+    def fill(self, project: str = "", *, names: Iterable[str] = IMAGES) -> None:
         """Push the images; the index hears of them as the registry tells it."""
-        for name in IMAGES:
-            self.push_and_tell(repository(project or self.shop, name), TAGS)
+        for name in names:
+            self.push_and_tell(repository(project or self.shop, name), IMAGES[name])
 
     @property
     def market(self) -> str:
@@ -125,9 +137,9 @@ class Mover(LiveSite):
         """Registry and index have it all under the new path, and old names can be pulled."""
         for name in IMAGES:
             new, old = repository(target, name), repository(source, name)
-            assert self.live(new) == self.index(new) == DIGESTS
-            assert self.readable(new) == EVERYTHING
-            assert self.live(old) == DIGESTS
+            assert self.live(new) == self.index(new) == digests_of(name)
+            assert self.readable(new) == parts_of(name)
+            assert self.live(old) == digests_of(name)
             assert self.index(old) is None
         assert self.rows(Fence) == []
 
@@ -135,8 +147,8 @@ class Mover(LiveSite):
         """Everything is where it was, nothing where it was to go, and nobody is stopped."""
         for name in IMAGES:
             new, old = repository(target, name), repository(source, name)
-            assert self.live(old) == self.index(old) == DIGESTS
-            assert self.readable(old) == EVERYTHING
+            assert self.live(old) == self.index(old) == digests_of(name)
+            assert self.readable(old) == parts_of(name)
             assert self.pusher.tags(new) == []
             assert self.index(new) is None
         assert self.rows(Fence) == []

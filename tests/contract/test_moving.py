@@ -16,7 +16,7 @@ from registry_ui.models import Move, Place
 from registry_ui.moves import runner as work
 from registry_ui.moves import service as moves
 from registry_ui.operations import write_freeze
-from tests.contract.mover import ARM, BOTH, DIGESTS, ONE, TWO, repository
+from tests.contract.mover import ARM, BOTH, DIGESTS, IMAGES, ONE, TWO, digests_of, repository
 from tests.support.live import Pusher, RegistryError, tiny
 from tests.web.support import ACTOR
 
@@ -64,7 +64,7 @@ def test_what_was_pushed_until_the_last_token_ended_moves_too(mover):
     assert mover.live(target) == mover.index(target) == left
     fresh = f"{mover.market}/fresh/image"
     assert mover.live(fresh) == mover.index(fresh) == {"first": BOTH.digest}
-    assert mover.live(f"{mover.market}/web/api") == DIGESTS
+    assert mover.live(f"{mover.market}/web/api") == digests_of("web/api")
 
 
 def test_while_it_waits_for_the_last_tokens_pulls_are_granted_and_pushes_are_not(mover):
@@ -170,8 +170,8 @@ def test_killed_in_any_phase_the_next_worker_finishes(mover, where, number, stat
     mover.begin(move_id)
     mover.killed(move_id, where, number)
     assert mover.move(move_id).state == state
-    for name in ("", "web", "web/api"):
-        assert mover.live(repository(mover.shop, name)) == DIGESTS
+    for name in IMAGES:
+        assert mover.live(repository(mover.shop, name)) == digests_of(name)
     assert mover.go_on(move_id).state == "grace"
     if state == "grace":
         mover.reconcile_all()
@@ -183,7 +183,7 @@ def test_killed_before_a_tag_that_moved_is_copied_anew_the_next_worker_knows_the
     move_id = mover.planned(mover.market)
     mover.begin(move_id)
     mover.killed(move_id, "work._wait", 1)
-    for name in ("", "web", "web/api"):
+    for name in IMAGES:
         mover.push(repository(mover.shop, name), {"1.0": ARM})
     with mover.app.app_context():
         db.session.execute(update(Move).values(lease_until=None))
@@ -191,8 +191,9 @@ def test_killed_before_a_tag_that_moved_is_copied_anew_the_next_worker_knows_the
     mover.killed(move_id, "client.put_manifest", 1)
     assert mover.move(move_id).state == "settling"
     assert (mover.go_on(move_id).state, mover.move(move_id).problem) == ("grace", "")
-    for name in ("", "web", "web/api"):
-        assert mover.live(repository(mover.market, name)) == {**DIGESTS, "1.0": ARM.digest}
+    for name in IMAGES:
+        digests = {**digests_of(name), "1.0": ARM.digest}
+        assert mover.live(repository(mover.market, name)) == digests
 
 
 # -- called off -----------------------------------------------------------------------
@@ -262,9 +263,10 @@ def stopped_behind_the_copy(mover):
     move_id = mover.planned(mover.market)
     with mock.patch.object(work.transfer, "_copy_history", unavailable):
         assert mover.confirmed(move_id).state == "failed"
-    assert mover.live(mover.market) == DIGESTS
+    digests = digests_of("")
+    assert mover.live(mover.market) == digests
     mover.pusher.delete(mover.shop, TWO.digest)
-    return move_id, {tag: digest for tag, digest in DIGESTS.items() if digest != TWO.digest}
+    return move_id, {tag: digest for tag, digest in digests.items() if digest != TWO.digest}
 
 
 def test_a_tag_that_goes_between_two_attempts_is_not_taken_for_somebody_else_s(mover):

@@ -36,7 +36,7 @@ def live_registry(tmp_path, base_config):
 @pytest.fixture
 def filled(mover: Mover) -> Mover:
     """A project in which one image has a tag that the registry will refuse."""
-    mover.fill()
+    mover.fill(names=["web"])
     mover.push_and_tell(f"{mover.shop}/web", {ODD: OLD})
     stop_taking_schema1(mover)
     return mover
@@ -135,7 +135,7 @@ def test_a_tag_that_is_replaced_before_the_switch_moves_like_any_other(filled):
 
 @pytest.mark.both_databases
 def test_a_tag_that_is_replaced_by_one_that_is_refused_is_taken_back_from_the_new_name(mover):
-    mover.fill()
+    mover.fill(names=["web"])
     mover.push_and_tell(old(mover), {ODD: LATER})
     move_id = mover.planned(mover.market)
     mover.begin(move_id)
@@ -149,7 +149,7 @@ def test_a_tag_that_is_replaced_by_one_that_is_refused_is_taken_back_from_the_ne
 
 
 def test_any_tag_that_is_refused_for_good_stays(mover):
-    mover.fill()
+    mover.fill(names=["web"])
     answers = {"a": "400 MANIFEST_INVALID", "b": "404", "c": "413", "d": "422"}
     later = {tag: tiny(f"later {tag}") for tag in answers}
     mover.push_and_tell(old(mover), later)
@@ -170,7 +170,7 @@ def test_any_tag_that_is_refused_for_good_stays(mover):
 
 @pytest.mark.both_databases
 def test_a_tag_whose_digest_the_new_name_has_stays_too_if_it_was_refused(mover):
-    mover.fill()
+    mover.fill(names=["web"])
     error = InvalidRegistryResponse("the registry answered 400 TAG_INVALID")
     with refusing(mover, "latest", error):
         move = mover.confirmed(mover.planned(mover.market))
@@ -187,7 +187,7 @@ def test_a_tag_whose_digest_the_new_name_has_stays_too_if_it_was_refused(mover):
     [pytest.param("empty link", marks=pytest.mark.both_databases), "missing link", "ghost"],
 )
 def test_a_tag_that_is_damaged_while_it_moves_stays(mover, kind):
-    mover.fill()
+    mover.fill(names=["web"])
     mover.push_and_tell(old(mover), {ODD: LATER})
     move_id = mover.planned(mover.market)
     damage_tag(mover.registry, old(mover), ODD, kind)
@@ -201,7 +201,7 @@ def test_a_tag_that_is_damaged_while_it_moves_stays(mover, kind):
 
 
 def test_a_tag_that_lacks_a_blob_stays(mover):
-    mover.fill()
+    mover.fill(names=["web"])
     mover.push_and_tell(old(mover), {ODD: LATER})
     blob = f"{old(mover)}/blobs/{LATER.blobs[-1].digest}"
     mover.pusher._call("DELETE", blob, old(mover), 202)
@@ -230,7 +230,7 @@ def test_an_earlier_build_is_not_left_behind_by_a_registry_that_stores_nothing(m
     """No tag needs it, but it can be pulled by its digest."""
     monkeypatch.setattr("registry_ui.operations.lease.REGISTRY_TIMEOUT", 0.0)
     mover.push_and_tell(old(mover), {"main": LATER})
-    mover.fill()
+    mover.fill(names=["web"])
     mover.push_and_tell(old(mover), {"main": ONE})
 
     def full(*_):
