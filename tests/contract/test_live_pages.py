@@ -70,6 +70,16 @@ def test_the_rows_say_which_tags_have_an_sbom_wherever_it_is_kept(shop):
     assert "signature" not in " ".join(row["Tag"] for row in found.values())
 
 
+def test_an_image_whose_last_tag_was_deleted_says_that_it_is_not_listed_and_leads_to_the_trash(
+    shop,
+):
+    shop.push_and_tell(f"{shop.shop}/app", {"1.0": ONE})
+    shop.pusher.delete(f"{shop.shop}/app", ONE.digest)
+    page = shop.page(f"/{shop.shop}/-/images/app")
+    assert "This image has no tags, so it is no longer listed." in page.text
+    assert f"/{shop.shop}/-/trash" in {link.attrs.get("href") for link in page.all("a")}
+
+
 def test_the_size_of_an_image_is_what_a_pull_brings(varied):
     found = rows(varied.page(f"/{varied.shop}/-/images/app"))
     assert found["1.0"]["Platforms and size"] == f"{sum(len(b.data) for b in ONE.blobs)} B"

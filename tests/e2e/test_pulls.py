@@ -108,9 +108,9 @@ def test_what_a_client_has_already_and_only_checks_is_kept(stack, shop, project,
     assert "1.0" not in doomed(stack, project)
 
 
-def unusual_index(stack, project, change):
-    """Push an index of 70 platforms as ``big``; ``change`` is applied to each of its entries."""
-    platforms = [tiny(f"{project} {n}", platform=f"linux/arm/v{n}") for n in range(70)]
+def unusual_index(stack, project, change, size):
+    """Push an index of some platforms as ``big``; ``change`` is applied to each of its entries."""
+    platforms = [tiny(f"{project} {n}", platform=f"linux/arm/v{n}") for n in range(size)]
     usual = index(platforms)
     entries = [change(dict(entry)) for entry in usual.json["manifests"]]
     body = encode({**usual.json, "manifests": entries})
@@ -134,10 +134,13 @@ def with_capital(entry):
     return {**entry, "Digest": entry.pop("digest")}
 
 
-@pytest.mark.parametrize("change", [dict, without_type, of_unknown_type, with_capital])
-def test_any_platform_of_any_index_can_be_pulled_by_its_digest(stack, project, change):
+@pytest.mark.parametrize(
+    ("change", "size"),
+    [(dict, 70), (without_type, 3), (of_unknown_type, 3), (with_capital, 3)],
+)
+def test_any_platform_of_any_index_can_be_pulled_by_its_digest(stack, project, change, size):
     """Whatever type its entry has, and however many platforms come before it."""
-    pulled = unusual_index(stack, project, change)[69]
+    pulled = unusual_index(stack, project, change, size)[-1]
     page = f"/{project}/-/images/app/-/tags/big"
     assert stack.site(stack.developer(project)).get(page).status == 200
     make_old(stack, project)

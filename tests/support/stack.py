@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import requests
+from sqlalchemy import select
 
 from config import PREFIX, ROOT, Config
 from registry_ui import create_app
@@ -25,6 +26,7 @@ from registry_ui.launch.binary import Registry
 from registry_ui.launch.gate import write_gate_files
 from registry_ui.launch.ready import unready
 from registry_ui.launch.registry import listening_port, write_registry_files
+from registry_ui.models import ContainerImage, Tag
 from tests.web.support import PASSWORD
 from tests.web.support import Site as Filler
 
@@ -150,10 +152,12 @@ class Stack:
 
     def until(self, condition: Callable[[], object], seconds: float = 120) -> None:
         """Wait for something; fail with the ends of the logs."""
-        end = time.monotonic() + seconds
+        end, pause = time.monotonic() + seconds, 0.05
         while not condition():
             assert time.monotonic() < end, f"not within {seconds} s\n{self.logs()}"
-            time.sleep(0.05)
+            time.sleep(pause)
+            # Whoever looks again and again takes the time of what is waited for.
+            pause = min(1.2 * pause, 0.3)
 
     def logs(self) -> str:
         """The end of every log."""
@@ -244,8 +248,18 @@ class Stack:
         return {tag["name"]: tag for tag in answer.json()["tags"]}
 
     def wait_for_tags(self, project: str, name: str, tags: set[str], seconds: float = 120) -> None:
-        """Wait until the index has all these tags."""
-        self.until(lambda: tags <= self.tags(project, name).keys(), seconds)
+        """Wait until the index has all these tags.
+
+        It is read where it is stored: a page would ask the registry, and find them by itself.
+        """
+        path = f"{project}/{name}" if name else project
+        query = select(Tag.name).join(ContainerImage).where(ContainerImage.path == path)
+
+        def are_all_there() -> bool:
+            with self.fill.session() as session:
+                return tags <= set(session.scalars(query))
+
+        self.until(are_all_there, seconds)
 
 
 class Person(Site):

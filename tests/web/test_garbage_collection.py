@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
+import signal
 import sys
 from datetime import timedelta
 
@@ -14,7 +16,7 @@ from registry_ui.db.session import writing
 from registry_ui.distribution.manifest import Descriptor, ManifestFacts
 from registry_ui.distribution.references import IndexEntries
 from registry_ui.errors import Conflict
-from registry_ui.garbage_collection import runner
+from registry_ui.garbage_collection import process, runner
 from registry_ui.garbage_collection import service as garbage_collection
 from registry_ui.garbage_collection.process import is_gone
 from registry_ui.jobs.tasks import resume
@@ -99,6 +101,23 @@ def test_what_a_collector_has_left_running_ends_before_anybody_pushes(site, coll
 
 
 # -- by page ---------------------------------------------------------------------
+
+
+def test_no_signal_is_sent_to_a_process_group_that_is_gone(tmp_path, monkeypatch):
+    """Its number may be that of somebody else's processes by then."""
+    signaled, real_killpg = [], os.killpg
+
+    def killpg(group, number):
+        signaled.append(number)
+        real_killpg(group, number)
+
+    monkeypatch.setattr(process.os, "killpg", killpg)
+    command = script(tmp_path / "collector.py")
+    collector = process.Collector(command, tmp_path / "lock")
+    collector._process.wait(60)
+    for _ in range(3):
+        collector._signal(signal.SIGTERM)
+    assert signaled == [signal.SIGTERM]
 
 
 def test_a_dry_run_says_what_would_be_freed_and_stops_nothing(site, admin, collector):

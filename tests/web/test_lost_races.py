@@ -140,7 +140,7 @@ def test_a_move_that_has_switched_is_neither_canceled_nor_repeated(verified, mon
     verified.change(Move, {"state": "failed"})  # as an earlier version left it
     number = verified.row(Move).id
     answer = verified.browser("owner").post(f"/acme/shop/-/moves/{number}/{button}")
-    assert answer.status_code in {302, 409}
+    assert answer.status_code == 409
     assert verified.row(Move).state == "failed"
     assert verified.rows(Removal) == []
 
