@@ -74,6 +74,7 @@ class RegistryClient:
     _local: threading.local = field(default_factory=threading.local, repr=False)
     _tokens: dict[str, str] = field(default_factory=dict, repr=False)
     _present: set[tuple[str, str]] = field(default_factory=set, repr=False)
+    _uploads: dict[str, threading.Lock] = field(default_factory=dict, repr=False)
 
     @property
     def _session(self) -> requests.Session:
@@ -147,7 +148,10 @@ class RegistryClient:
     def _push_one(self, repository: str, tag: str, manifest: Manifest) -> None:
         for part in manifest.walk():
             for blob in part.blobs:
-                self._put_blob(repository, blob)
+                # Two manifests of a push can share a blob. Distribution 2.8 rewrites its link for
+                # each upload, and refuses whatever reads the link meanwhile.
+                with self._uploads.setdefault(blob.digest, threading.Lock()):
+                    self._put_blob(repository, blob)
             self._put_manifest(repository, tag if part is manifest else part.digest, part)
 
     def holds(self, repository: str, reference: str, digest: str) -> bool:

@@ -38,7 +38,7 @@ def page(run: Run, path: str, status: int = 200) -> str:
     """Return a page; empty if it has another status, or if a reload ended the request."""
     try:
         answer = run.get(path)
-    except requests.ConnectionError:
+    except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError):
         return ""
     return answer.text if answer.status_code == status else ""
 

@@ -11,8 +11,10 @@ import os
 import subprocess
 import sys
 import tarfile
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 
@@ -320,6 +322,23 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         server.stop()
 
 
+class UploadsAtTheSameMoment(RegistryClient):
+    """Before it uploads a blob, it waits for a moment for another thread that wants to."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self.looked_for: list[str] = []
+        self.meeting = threading.Barrier(2)
+
+    def _put_blob(self, repository: str, blob: Blob) -> None:
+        if (repository, blob.digest) not in self._present:
+            self.looked_for.append(blob.digest)
+            with suppress(threading.BrokenBarrierError):
+                self.meeting.wait(0.2)
+            self.meeting.reset()
+        super()._put_blob(repository, blob)
+
+
 @pytest.mark.contract
 class TestRealRegistry:
     def test_every_sample_is_accepted_and_is_there_the_second_time(self, registry):
@@ -334,6 +353,13 @@ class TestRealRegistry:
             assert set(tags) <= set(again.tags(sample.repository))
             for tag, made in tags.items():
                 assert again.pull(sample.repository, tag) == made.data
+
+    def test_a_blob_that_two_manifests_of_a_push_share_is_uploaded_once(self, registry):
+        client = UploadsAtTheSameMoment(registry)
+        shared = layer({"shared.txt": "by two images"})
+        both = {tag: image([layer({f"{tag}.txt": tag}), shared]) for tag in ("one", "two")}
+        client.push("try/shared", {"first": samples.backend(), **both})
+        assert client.looked_for.count(digest_of(shared.data)) == 1
 
     def test_skopeo_reads_and_copies_an_image_and_an_index(self, registry, tmp_path):
         skopeo = [required("skopeo"), "--insecure-policy"]
