@@ -35,7 +35,6 @@ def ensure_image(session: Session, project: Project, repository: str) -> Contain
             created_at=utc_now(),
             tag_count=0,
             pull_count=0,
-            reconcile_wanted=False,
         )
         image = lock_image_of(session, repository)
         if image is not None:

@@ -125,8 +125,7 @@ def _reconcile_cached(repository: RepositoryName) -> Outcome:
             return Outcome(path, owned=False, known=False)
         session.execute(delete(UnassignedRepository).where(UnassignedRepository.path == path))
         image = ensure_image(session, project, path)
-        image.reconciled_at, image.reconcile_error = utc_now(), None
-        image.reconcile_wanted = False
+        image.mark_reconciled(utc_now())
         return Outcome(path, tags=image.tag_count)
 
 
@@ -183,13 +182,13 @@ def request_reconcile_if_stale(image: ContainerImage) -> bool:
     Returns:
         Whether this call set the mark.
     """
-    if image.reconcile_wanted or not _is_stale(image.reconciled_at):
+    if image.reconcile_requested_at or not _is_stale(image.reconciled_at):
         return False
     with writing() as session:
         statement = (
             update(ContainerImage)
-            .where(ContainerImage.id == image.id, ContainerImage.reconcile_wanted.is_(False))
-            .values(reconcile_wanted=True)
+            .where(ContainerImage.id == image.id, ContainerImage.reconcile_requested_at.is_(None))
+            .values(reconcile_requested_at=utc_now())
         )
         return bool(update_count(session, statement))
 
@@ -199,7 +198,7 @@ def _is_stale(reconciled_at: datetime | None) -> bool:
 
 
 def reconcile_wanted() -> list[Outcome]:
-    """Reconcile every image whose ``reconcile_wanted`` is set.
+    """Reconcile every image whose ``reconcile_requested_at`` is set.
 
     The digests of tags are read only if the last reconcile is older than STALE_AFTER and did not
     fail. After an error, the image is reconciled again every minute until the registry answers, so
@@ -210,7 +209,7 @@ def reconcile_wanted() -> list[Outcome]:
     """
     query = select(
         ContainerImage.path, ContainerImage.reconciled_at, ContainerImage.reconcile_error
-    ).where(ContainerImage.reconcile_wanted.is_(True))
+    ).where(ContainerImage.reconcile_requested_at.is_not(None))
     return [
         reconcile(
             RepositoryName(row.path),

@@ -69,8 +69,7 @@ def apply_tag_list(session: Session, image: ContainerImage, listing: TagListing)
     outcome.removed = len(missing_rows)
     session.flush()
     count_tags(session, image)
-    image.reconciled_at, image.reconcile_error = started_at, None
-    image.reconcile_wanted = False
+    image.mark_reconciled(started_at)
     _delete_or_hide_if_empty(session, image, listing)
     return outcome
 

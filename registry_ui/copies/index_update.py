@@ -54,7 +54,7 @@ def record_copied_tag(session: Session, actor: Actor, copy: TagCopy) -> None:
     image = ensure_image(session, project, copy.repository)
     image.last_push_at, image.last_pushed_by = at, actor.name
     if image.reconciled_at is None:
-        image.reconcile_wanted = True
+        image.reconcile_requested_at = at
     insert_if_absent(session, Tag, image_id=image.id, name=copy.tag, pull_count=0, seen_at=at)
     row = session.scalars(select(Tag).where(Tag.image_id == image.id, Tag.name == copy.tag)).one()
     push = PushedTag(copy.tag, copy.digest, actor.name, at)

@@ -193,7 +193,7 @@ def _apply_push(session: Session, event: Notification, at: datetime) -> EventOut
         record_push(session, image, push)
     is_unread = image.reconciled_at is None
     if is_unread:
-        image.reconcile_wanted = True
+        image.reconcile_requested_at = utc_now()
     return EventOutcome(
         "applied",
         image_id=image.id,
@@ -237,6 +237,6 @@ def _apply_delete(session: Session, event: Notification) -> EventOutcome:
     image = session.scalar(select(ContainerImage).where(ContainerImage.path == event.repository))
     if image is None:
         return EventOutcome("dropped", "an image that the index does not have")
-    image.reconcile_wanted = True
+    image.reconcile_requested_at = utc_now()
     reason = "the registry is asked what is left"
     return EventOutcome("applied", reason, image.id, needs_reconcile=True)

@@ -49,7 +49,7 @@ class RedisOutage:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._since: float | None = None
-        self._retry_at = 0.0
+        self._failed_at = self._retry_at = 0.0
         #: Class name of the last error, "" before the first one.
         self.reason = ""
 
@@ -64,30 +64,36 @@ class RedisOutage:
         Raises:
             RedisError: Redis did not answer, or answered with an error.
         """
+        started_at = time.monotonic()
         try:
             result = call()
         except RedisError as error:
             self._record_failure(error)
             raise
         if self._since is not None:
-            self._record_recovery()
+            self._record_recovery(started_at)
         return result
 
     def _record_failure(self, error: RedisError) -> None:
         with self._lock:
-            self._retry_at = time.monotonic() + RETRY_INTERVAL
+            self._failed_at = time.monotonic()
+            self._retry_at = self._failed_at + RETRY_INTERVAL
             self.reason = type(error).__name__
             if self._since is not None:
                 return
-            self._since = time.monotonic()
+            self._since = self._failed_at
         logger.warning(
             "Redis does not answer (%s). Work is stored, and starts when Redis answers again.",
             type(error).__name__,
         )
 
-    def _record_recovery(self) -> None:
+    def _record_recovery(self, started_at: float) -> None:
+        """Record that Redis answered a call, unless the call began before Redis failed.
+
+        While Redis stops, it still answers calls of other threads.
+        """
         with self._lock:
-            if self._since is None:
+            if self._since is None or started_at <= self._failed_at:
                 return
             seconds, self._since = time.monotonic() - self._since, None
             self._retry_at = 0.0

@@ -60,10 +60,24 @@ class ContainerImage(Base):
     #: When the index was last reconciled with the registry for this image.
     reconciled_at: Mapped[datetime | None] = mapped_column(UTCDateTime, index=True)
     reconcile_error: Mapped[str | None] = mapped_column(Text)
-    #: Whether the worker has to reconcile the image soon, for example after a deletion event.
-    reconcile_wanted: Mapped[bool] = mapped_column(default=False, index=True)
+    #: When it became known that the worker must reconcile the image, for example by a deletion
+    #: event; None if nothing is to be done.
+    reconcile_requested_at: Mapped[datetime | None] = mapped_column(UTCDateTime, index=True)
 
     project: Mapped[Project] = relationship(lazy="raise")
+
+    def mark_reconciled(self, started_at: datetime) -> None:
+        """Record a reconcile that succeeded.
+
+        A request that was made after the registry was asked stays: the answer can be older than
+        the change that the request is about.
+
+        Args:
+            started_at: when the registry was asked.
+        """
+        self.reconciled_at, self.reconcile_error = started_at, None
+        if self.reconcile_requested_at is not None and self.reconcile_requested_at <= started_at:
+            self.reconcile_requested_at = None
 
     @classmethod
     def select_locked(cls, condition: ColumnElement[bool]) -> Select[ContainerImage]:

@@ -279,7 +279,7 @@ def test_a_deletion_is_a_hint_and_with_the_registry_down_removes_nothing(pushed,
     pushed.deliver(told)
     assert len(pushed.rows(Tag)) == 3
     image = pushed.row(ContainerImage)
-    assert image.reconcile_wanted
+    assert image.reconcile_requested_at
     assert image.reconcile_error
     assert image.tag_count == 3
     assert last(pushed).status == "applied"
@@ -289,7 +289,7 @@ def test_a_deletion_is_a_hint_and_with_the_registry_down_removes_nothing(pushed,
 def test_the_deletion_of_what_the_index_does_not_have_is_dropped(pushed):
     pushed.deliver(event_of("delete", "acme/other", digest=digest("a")))
     assert last(pushed).status == "dropped"
-    assert not pushed.row(ContainerImage).reconcile_wanted
+    assert pushed.row(ContainerImage).reconcile_requested_at is None
 
 
 # -- the queue -----------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 
 import flask_migrate
 import pytest
@@ -16,6 +17,7 @@ from registry_ui.distribution.references import IndexEntries
 from registry_ui.manifests.blobs import record_contents
 from registry_ui.models import (
     AccessToken,
+    ContainerImage,
     CopiedTag,
     DailyCount,
     IndexChild,
@@ -26,6 +28,7 @@ from registry_ui.models import (
     Push,
     TagHistoryEntry,
     User,
+    utc_now,
 )
 
 pytestmark = pytest.mark.both_databases
@@ -255,3 +258,32 @@ def test_what_a_move_has_copied_is_known_after_the_upgrade_and_after_the_way_bac
         flask_migrate.upgrade(MIGRATIONS)
         db.session.remove()
     assert (json.loads(stored) if isinstance(stored, str) else stored) == copied
+
+
+def test_a_wanted_reconcile_is_still_wanted_after_the_upgrade_and_the_way_back(site):
+    with site.app.app_context():
+        flask_migrate.downgrade(MIGRATIONS, revision="0033")
+        connection = db.session.connection()
+        connection.exec_driver_sql(
+            "INSERT INTO places (id, kind, path, description, visibility, created_at)"
+            " VALUES (3, 'project', 'app', '', 'private', '2026-01-01 00:00:00')"
+        )
+        for number, wanted in ((5, "true"), (6, "false")):
+            connection.exec_driver_sql(
+                "INSERT INTO container_images (id, project_id, name, path, created_at, tag_count,"
+                f" pull_count, reconcile_wanted) VALUES ({number}, 3, '{wanted}', 'app/{wanted}',"
+                f" '2026-01-01 00:00:00', 0, 0, {wanted})"
+            )
+        db.session.commit()
+        db.session.remove()
+        flask_migrate.upgrade(MIGRATIONS)
+        db.session.remove()
+    images = {image.id: image.reconcile_requested_at for image in site.rows(ContainerImage)}
+    assert abs(utc_now() - images[5]) < timedelta(minutes=5)
+    assert images[6] is None
+    with site.app.app_context():
+        flask_migrate.downgrade(MIGRATIONS, revision="0033")
+        query = "SELECT id FROM container_images WHERE reconcile_wanted"
+        assert db.session.connection().exec_driver_sql(query).scalars().all() == [5]
+        db.session.remove()
+        flask_migrate.upgrade(MIGRATIONS)

@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from config import ROOT
 from registry_ui.db.session import db
-from registry_ui.jobs.queue import WORKER, enqueue
+from registry_ui.jobs.queue import WORKER, RedisOutage, enqueue
 from registry_ui.models import Heartbeat, RegistryEvent
 from tests.support.compiled import make_application
 from tests.support.html import Page
@@ -155,6 +156,25 @@ def connections_to(server):
         except BlockingIOError:
             return count
         count += 1
+
+
+def test_an_answer_to_a_call_from_before_the_outage_does_not_end_it(caplog):
+    outage = RedisOutage()
+
+    def fail_meanwhile():
+        """Answer, as a Redis does that is stopping, after it refused another thread."""
+        with pytest.raises(RedisConnectionError):
+            outage.run(refuse)
+        return "an answer"
+
+    def refuse():
+        raise RedisConnectionError
+
+    assert outage.run(fail_meanwhile) == "an answer"
+    assert outage.seconds_to_wait > 0
+    assert [line[: len(STOPPED)] for line in said(caplog)] == [STOPPED]
+    outage.run(lambda: "an answer")
+    assert [line[: len(BACK)] for line in said(caplog)[1:]] == [BACK]
 
 
 def test_a_job_that_was_received_runs_although_redis_has_stopped_meanwhile(site, redis, caplog):

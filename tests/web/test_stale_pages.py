@@ -61,13 +61,14 @@ def test_many_views_are_one_job_and_it_asks_what_the_tags_stand_for(site, graph,
     assert jobs == [("reconcile_wanted",)]
     work(site)
     assert site.row(Tag).digest == graph.tags[IMAGE]["v1"]
-    assert not site.row(ContainerImage).reconcile_wanted
+    assert site.row(ContainerImage).reconcile_requested_at is None
     look(site)
     assert len(jobs) == 1, "it was compared just now"
 
 
 def test_of_what_was_compared_lately_only_the_list_is_asked(site, registry):
-    site.change(ContainerImage, {"reconciled_at": datetime.now(UTC), "reconcile_wanted": True})
+    now = datetime.now(UTC)
+    site.change(ContainerImage, {"reconciled_at": now, "reconcile_requested_at": now})
     registry.asked.clear()
     work(site)
     assert [asked.path for asked in registry.asked] == [f"/v2/{IMAGE}/tags/list"]
@@ -100,4 +101,23 @@ def test_a_registry_that_fails_is_not_asked_for_everything_again_and_again(
     down = False
     work(site)
     image = site.row(ContainerImage)
-    assert (image.reconcile_wanted, image.reconcile_error) == (False, None)
+    assert (image.reconcile_requested_at, image.reconcile_error) == (None, None)
+
+
+def test_a_request_during_a_reconcile_leads_to_another_one(site, graph, registry):
+    site.change(ContainerImage, {"reconcile_requested_at": datetime.now(UTC)})
+
+    def answer(asked):
+        """Answer; then somebody deletes the tag, and the event says so."""
+        listed = graph(asked)
+        if asked.path.endswith("/tags/list"):
+            graph.tags[IMAGE].clear()
+            site.change(ContainerImage, {"reconcile_requested_at": datetime.now(UTC)})
+        return listed
+
+    registry.answer = answer
+    work(site)
+    assert site.row(ContainerImage).reconcile_requested_at, "the list is older than the deletion"
+    registry.answer = graph
+    work(site)
+    assert site.rows(Tag) == []
