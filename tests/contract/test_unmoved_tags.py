@@ -10,6 +10,7 @@ from registry_ui.db.session import db
 from registry_ui.distribution.errors import InvalidRegistryResponse, RegistryFault
 from registry_ui.jobs import tasks
 from registry_ui.models import Fence, Move, UnmovedTag, utc_now
+from registry_ui.operations import lease
 from tests.contract.mover import DIGESTS, ONE, TWO, Mover
 from tests.contract.test_schema1 import digests, stop_taking_schema1
 from tests.support import registry as registries
@@ -211,7 +212,7 @@ def test_a_tag_that_lacks_a_blob_stays(mover):
 
 @pytest.mark.both_databases
 def test_a_registry_that_stores_nothing_is_waited_for(mover, monkeypatch):
-    monkeypatch.setattr("registry_ui.operations.lease.REGISTRY_TIMEOUT", 0.0)
+    monkeypatch.setattr(lease, "REGISTRY_TIMEOUT", 0.0)
     mover.fill()
 
     def full(*_):
@@ -228,7 +229,7 @@ def test_a_registry_that_stores_nothing_is_waited_for(mover, monkeypatch):
 @pytest.mark.both_databases
 def test_an_earlier_build_is_not_left_behind_by_a_registry_that_stores_nothing(mover, monkeypatch):
     """No tag needs it, but it can be pulled by its digest."""
-    monkeypatch.setattr("registry_ui.operations.lease.REGISTRY_TIMEOUT", 0.0)
+    monkeypatch.setattr(lease, "REGISTRY_TIMEOUT", 0.0)
     mover.push_and_tell(old(mover), {"main": LATER})
     mover.fill(names=["web"])
     mover.push_and_tell(old(mover), {"main": ONE})

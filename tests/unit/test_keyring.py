@@ -158,7 +158,7 @@ def test_a_certificate_of_another_key_is_not_signed_with(ring, tmp_path):
 def test_where_the_directory_can_not_be_written_nothing_is_staged(ring, monkeypatch):
     for file in (ring.next_key_file, ring.next_certificate_file, ring.bundle_file):
         file.unlink()
-    monkeypatch.setattr("os.access", lambda *_args: False)
+    monkeypatch.setattr(os, "access", lambda *_args: False)
     ensure_signing_key(ring.key_file, ring.certificate_file)
     assert not ring.is_staged
     assert ring.trusted_file == ring.certificate_file

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from registry_ui.adoption import service as adoption
 from registry_ui.adoption.service import AdoptionRequest, adopt, plan_adoption
 from registry_ui.db.session import db
 from registry_ui.errors import Conflict, Invalid
@@ -189,7 +190,7 @@ def test_it_is_all_or_nothing(plain, monkeypatch):
     with plain.app.app_context():
         request = AdoptionRequest()
         digest = plan_adoption(db.session(), request).digest
-        monkeypatch.setattr("registry_ui.adoption.service.record", fail)
+        monkeypatch.setattr(adoption, "record", fail)
         with pytest.raises(RuntimeError):
             adopt(ACTOR, request, digest)
     assert plain.dump() == before

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 
+from registry_ui.catalog import live_tags
 from registry_ui.models import ProtectionRule, ProtectionViolation, Tag, TagClaim, utc_now
 from tests.support.html import Page
 from tests.unit.hostile_registry import Answer
@@ -30,7 +31,7 @@ def damage(request):
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
     """Ask for a damaged tag again without a pause."""
-    monkeypatch.setattr("registry_ui.catalog.live_tags.PAUSES", (0.0, 0.0))
+    monkeypatch.setattr(live_tags, "PAUSES", (0.0, 0.0))
 
 
 def holds(registry, readable, damaged=(), damage="missing"):

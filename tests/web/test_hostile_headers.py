@@ -6,6 +6,7 @@ import base64
 
 import pytest
 
+from registry_ui.accounts import throttle
 from tests.web.support import Site
 
 BYTES = ["\xff", "é", "\xc3\x28", "a\x00b", "=", "==", '"', "%ff", "*=", "a*=utf-8''%ff", "²", "💥"]
@@ -28,8 +29,8 @@ POSTS = ("/jwt/auth", "/api/v4/registry_events", "/api/v4/projects/acme/public/-
 @pytest.fixture(autouse=True)
 def patient(monkeypatch):
     """Let wrong credentials be read however many there were."""
-    monkeypatch.setattr("registry_ui.accounts.throttle.LIMIT", 10**9)
-    monkeypatch.setattr("registry_ui.accounts.throttle.NETWORK_LIMIT", 10**9)
+    monkeypatch.setattr(throttle, "LIMIT", 10**9)
+    monkeypatch.setattr(throttle, "NETWORK_LIMIT", 10**9)
 
 
 def ask(site: Site, method: str, url: str, **environ: str):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from registry_ui.accounts import authentication, throttle
+from registry_ui.accounts import service as accounts
 from tests.web.support import Site, event_of
 
 TEXTS = ["a\0b", "'", "%_\\", "²", "-1", "9" * 400, "x" * 5000, "<script>alert(1)</script>"]
@@ -68,11 +70,9 @@ def test_any_text_in_a_query(world, url):
 
 @pytest.mark.parametrize("url", FORMS)
 def test_any_text_in_a_form(world, url, monkeypatch):
-    monkeypatch.setattr("registry_ui.accounts.throttle.LIMIT", 10**9)
-    monkeypatch.setattr(
-        "registry_ui.accounts.authentication.verify_password", lambda *_, **__: False
-    )
-    monkeypatch.setattr("registry_ui.accounts.service.hash_password", lambda _password: "hash")
+    monkeypatch.setattr(throttle, "LIMIT", 10**9)
+    monkeypatch.setattr(authentication, "verify_password", lambda *_, **__: False)
+    monkeypatch.setattr(accounts, "hash_password", lambda _password: "hash")
     for name in FORMS[url]:
         browser = world.browser(None if url == "/-/sign-in" else "admin")
         for text in TEXTS:

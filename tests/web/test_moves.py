@@ -23,8 +23,10 @@ from registry_ui.models import (
     Place,
     utc_now,
 )
+from registry_ui.moves import runner, transfer
 from registry_ui.moves.lease import claim
 from registry_ui.moves.switchover import switch
+from registry_ui.operations import lease as operation_lease
 from registry_ui.operations.errors import Canceled, Deferred
 from registry_ui.operations.write_freeze import EVERYWHERE, lift_fence, raise_fence, writers_until
 from tests.support.html import Page
@@ -40,8 +42,8 @@ def acme(site):
 
 @pytest.mark.parametrize("path", ["acme/app", "acme/other"])
 def test_a_rule_that_was_made_on_the_way_keeps_an_image_where_it_is(acme, monkeypatch, path):
-    monkeypatch.setattr("registry_ui.moves.runner._compute_quiet_at", lambda _move: utc_now())
-    monkeypatch.setattr("registry_ui.moves.transfer.verify", lambda *_: None)
+    monkeypatch.setattr(runner, "_compute_quiet_at", lambda _move: utc_now())
+    monkeypatch.setattr(transfer, "verify", lambda *_: None)
     acme.member("acme/app", "worker", "maintainer")
     plan(acme, "acme/app", "acme/other/web", "worker", image="web")
     acme.change(MovedRepository, {"state": "settled"})
@@ -65,7 +67,7 @@ def test_a_rule_that_was_made_on_the_way_keeps_an_image_where_it_is(acme, monkey
 def test_an_empty_namespace_is_renamed_with_what_is_in_it(acme, monkeypatch):
     """Nothing is copied, and no old name is kept; the registry is asked for its catalog only."""
     monkeypatch.setattr(acme.app.extensions["registry"], "catalog", lambda: iter(()))
-    monkeypatch.setattr("registry_ui.moves.runner._compute_quiet_at", lambda _move: utc_now())
+    monkeypatch.setattr(runner, "_compute_quiet_at", lambda _move: utc_now())
     acme.project("acme/empty/inner/app")
     number = plan(acme, "acme/empty", "acme/full")[0].headers["Location"]
     acme.browser("owner").post(f"{number}/confirm", {"confirm": "acme/empty"})
@@ -83,7 +85,7 @@ def test_an_empty_namespace_is_renamed_with_what_is_in_it(acme, monkeypatch):
 
 def test_whoever_loses_the_right_on_the_way_switches_nothing(acme, monkeypatch):
     monkeypatch.setattr(acme.app.extensions["registry"], "catalog", lambda: iter(()))
-    monkeypatch.setattr("registry_ui.moves.runner._compute_quiet_at", lambda _move: utc_now())
+    monkeypatch.setattr(runner, "_compute_quiet_at", lambda _move: utc_now())
     acme.project("acme/empty/app")
     number = acme.move("acme/empty", "waiting", parts=0, requested_by="worker", target="acme/new")
     with acme.app.app_context():
@@ -155,7 +157,7 @@ def test_a_move_that_often_notes_how_far_it_is_heeds_a_fence_and_who_calls_it_of
 
     with acme.app.app_context():
         held = claim(number)
-        monkeypatch.setattr("registry_ui.operations.lease.time", clock)
+        monkeypatch.setattr(operation_lease, "time", clock)
         held._renewed_at = clock.now
         with writing() as session:
             fence = raise_fence(session, EVERYWHERE, "collection").id

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import select
 
 from registry_ui.db.session import db
+from registry_ui.endpoints import registry_events
 from registry_ui.jobs import tasks
 from registry_ui.models import Place, Removal, RetentionPolicy, Tag, utc_now
 from registry_ui.retention import service as retention
@@ -236,7 +237,7 @@ def test_a_tag_that_was_pushed_and_whose_event_was_lost_is_not_old(site, graph):
 def test_events_that_wait_are_heeded_first(site, graph):
     _, number = create(site, images="web", keep_pulled_days="7")
     switch_on(site, number)
-    with mock.patch("registry_ui.endpoints.registry_events.enqueue"):
+    with mock.patch.object(registry_events, "enqueue"):
         site.deliver(event_of("pull", IMAGE, "v4", digest=graph.tags[IMAGE]["v4"]))
     run(site)
     assert sorted(graph.tags[IMAGE]) == ["v1", "v2", "v4"]

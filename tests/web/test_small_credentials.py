@@ -9,12 +9,12 @@ from unittest import mock
 import pytest
 from sqlalchemy import delete
 
+from registry_ui.accounts import authentication
 from registry_ui.accounts.hashing import verify_password
 from registry_ui.errors import Invalid
 from registry_ui.models import AccessToken, AuditEntry, DeployToken, Place, User
 from tests.web.support import PASSWORD, Site, basic
 
-VERIFY = "registry_ui.accounts.authentication.verify_password"
 DEPTHS = (
     "acme/app",
     "acme/app/web",
@@ -266,7 +266,7 @@ def test_a_docker_session_that_a_password_began_ends_with_passwords(acme):
 
 def test_a_password_that_was_right_costs_no_second_hash(acme):
     assert acme.ask_token(auth=("alice", PASSWORD)).status_code == 200
-    with mock.patch(VERIFY) as work:
+    with mock.patch.object(authentication, "verify_password") as work:
         assert acme.ask_token(auth=("alice", PASSWORD)).status_code == 200
     assert not work.called
     assert acme.ask_token(auth=("alice", PASSWORD + "x")).status_code == 401
@@ -306,7 +306,7 @@ def test_many_who_show_the_same_right_password_at_once_wait_for_one_hash(acme):
     def ask():
         answers.append(acme.ask_token(auth=("alice", PASSWORD)).status_code)
 
-    with mock.patch(VERIFY, slow):
+    with mock.patch.object(authentication, "verify_password", slow):
         threads = [threading.Thread(target=ask) for _ in range(8)]
         for thread in threads:
             thread.start()

@@ -8,6 +8,7 @@ import pytest
 
 from registry_ui.catalog.reconcile import reconcile_wanted
 from registry_ui.models import ContainerImage, Tag
+from registry_ui.web import images as image_pages
 from tests.unit.hostile_registry import Answer
 from tests.web.graph import Graph
 
@@ -26,7 +27,7 @@ def graph(registry):
 def jobs(monkeypatch):
     """What pages leave for the worker; nobody does it."""
     found = []
-    monkeypatch.setattr("registry_ui.web.images.enqueue", lambda *job: found.append(job))
+    monkeypatch.setattr(image_pages, "enqueue", lambda *job: found.append(job))
     return found
 
 

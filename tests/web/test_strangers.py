@@ -8,6 +8,7 @@ from unittest import mock
 
 import pytest
 
+from registry_ui.accounts import authentication, throttle
 from registry_ui.models import TokenDecision, utc_now
 from registry_ui.token_auth import decision_log, visitors
 from registry_ui.token_auth.visitors import (
@@ -101,10 +102,8 @@ def test_what_is_hidden_is_recorded_like_what_is_absent_for_who_may_see_neither(
 
 
 def test_wrong_passwords_for_made_up_names_are_few_records_too(acme, monkeypatch):
-    monkeypatch.setattr(
-        "registry_ui.accounts.authentication.verify_password", lambda *_, **__: False
-    )
-    monkeypatch.setattr("registry_ui.accounts.throttle.NETWORK_LIMIT", 10**9)
+    monkeypatch.setattr(authentication, "verify_password", lambda *_, **__: False)
+    monkeypatch.setattr(throttle, "NETWORK_LIMIT", 10**9)
     for number in range(MAX_OF_PLACE + 10):
         acme.ask_token(auth=(f"name{number}", "x"))
     rows = written(acme)

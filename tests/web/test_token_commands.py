@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from registry_ui.models import AccessToken, DeployToken, User
+from registry_ui.token_auth import keyring
 from registry_ui.token_auth.keyring import KeyRing
 from tests.unit.hostile_registry import Answer, always, hostile_registry
 from tests.web.support import Site
@@ -242,7 +243,7 @@ def test_the_overview_lists_the_keys_and_warns_in_time(keyed, monkeypatch):
     page = site.browser("admin").get("/-/admin").text
     assert all(key_id in page for key_id in parts(site).values())
     assert "ends soon" not in page
-    monkeypatch.setattr("registry_ui.token_auth.keyring.WARN_BEFORE", timedelta(days=4000))
+    monkeypatch.setattr(keyring, "WARN_BEFORE", timedelta(days=4000))
     page = site.browser("admin").get("/-/admin").text
     assert "of the signing key ends soon" in page
     assert "flask signing-key activate" in page

@@ -6,6 +6,7 @@ import io
 
 import pytest
 
+from registry_ui.accounts import docker_sessions
 from registry_ui.models import DockerSession, Membership, TokenDecision
 from registry_ui.token_auth import decision_log
 from tests.web.support import PASSWORD, Site, basic
@@ -262,7 +263,7 @@ def test_a_deploy_token_gets_none(acme):
 
 
 def test_a_user_has_so_many_and_the_longest_unused_goes_first(acme, login, monkeypatch):
-    monkeypatch.setattr("registry_ui.accounts.docker_sessions.MAX_SESSIONS", 3)
+    monkeypatch.setattr(docker_sessions, "MAX_SESSIONS", 3)
     for _ in range(5):
         login()
     assert [row.id for row in acme.rows(DockerSession)] == [3, 4, 5]
@@ -270,7 +271,7 @@ def test_a_user_has_so_many_and_the_longest_unused_goes_first(acme, login, monke
 
 def test_a_token_ends_no_session_of_its_owner_that_it_did_not_begin(acme, login, monkeypatch):
     """A token to read one image would sign its owner out everywhere, asked often enough."""
-    monkeypatch.setattr("registry_ui.accounts.docker_sessions.MAX_SESSIONS", 2)
+    monkeypatch.setattr(docker_sessions, "MAX_SESSIONS", 2)
     login()
     tokens = [acme.access_token("alice", "read_registry", name=f"ci{n}") for n in range(2)]
     for token in tokens * 3:
