@@ -61,6 +61,24 @@ def own_registry(
         yield made
 
 
+@pytest.fixture(scope="module", params=registries.VERSIONS)
+def schema1_registry(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, base_config: Config
+) -> Iterator[registries.Registry]:
+    """A registry that takes schema 1, if it is a 2.8."""
+    home = tmp_path_factory.mktemp("registry")
+    version = request.param
+    with registries.serving(version, home, base_config, schema1=version == "2.8") as made:
+        yield made
+
+
+@pytest.fixture
+def old_registry(tmp_path: Path, base_config: Config) -> Iterator[registries.Registry]:
+    """A registry 2.8 that takes schema 1. 3.x does not know it."""
+    with registries.serving("2.8", tmp_path / "registry", base_config, schema1=True) as made:
+        yield made
+
+
 @pytest.fixture
 def own_site(make_app: Callable[..., Flask], own_registry: registries.Registry) -> LiveSite:
     """A site with one project and a registry of its own."""

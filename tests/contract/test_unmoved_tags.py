@@ -12,11 +12,10 @@ from registry_ui.jobs import tasks
 from registry_ui.models import Fence, Move, UnmovedTag, utc_now
 from registry_ui.operations import lease
 from tests.contract.mover import DIGESTS, ONE, TWO, Mover
-from tests.contract.test_schema1 import digests, stop_taking_schema1
-from tests.support import registry as registries
 from tests.support.damage import damage_tag
 from tests.support.live import tiny
-from tests.support.oddities import schema1
+from tests.support.oddities import schema1, stop_taking_schema1
+from tests.support.pulls import digests
 
 pytestmark = [
     pytest.mark.contract,
@@ -28,10 +27,9 @@ ODD = "odd"
 
 
 @pytest.fixture
-def live_registry(tmp_path, base_config):
-    """A registry that takes schema 1 until it is restarted without."""
-    with registries.serving("2.8", tmp_path / "registry", base_config, schema1=True) as made:
-        yield made
+def live_registry(old_registry):
+    """The registry of the mover, which takes schema 1 until it is restarted without."""
+    return old_registry
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from flask import Flask
 from config import Config, normalized_database_url
 from registry_ui.db.session import db
 from tests.support.compiled import make_application
+from tests.support.gate_requests import holds
 from tests.support.route_rights import (
     add_deploy_tokens,
     add_protection_rules,
@@ -137,3 +138,18 @@ def graph(registry: HostileRegistry) -> Graph:
     made = Graph(by_tag=True)
     registry.answer = made
     return made
+
+
+@pytest.fixture
+def gated_site(served: Site, registry: HostileRegistry) -> Site:
+    """A project whose v* are immutable and whose latest is for Maintainers; nothing was pushed."""
+    served.users("dev", "maintainer", "owner", "stranger")
+    served.user("admin", admin=True)
+    served.project("acme/app")
+    for name, role in (("dev", "developer"), ("maintainer", "maintainer"), ("owner", "owner")):
+        served.member("acme/app", name, role)
+    served.rule("acme/app", "v*")
+    served.rule("acme/app", "latest", "maintainer")
+    served.project("acme/free")
+    holds(registry, {})
+    return served

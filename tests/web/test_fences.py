@@ -27,9 +27,9 @@ from registry_ui.removals import runner
 from registry_ui.removals.planner import plan_image
 from registry_ui.removals.service import start
 from registry_ui.token_auth.decision_log import decision_log
+from tests.support.gate_requests import ask, assert_passes, assert_refused, bearer
 from tests.web.graph import Graph
 from tests.web.support import ACTOR, PASSWORD, digest
-from tests.web.test_gate import ask, assert_passes, assert_refused, bearer
 
 APP = "acme/app"
 
