@@ -15,6 +15,7 @@ from tests.contract.mover import GRACE, LIFETIME, Mover
 from tests.support import registry as registries
 from tests.support.hostile_storage import HostileStorage
 from tests.support.live import LiveSite, Pusher, signer_of
+from tests.support.market import Market, open_market
 
 #: Many times what a call takes: a busy machine is not what these tests are about.
 PATIENCE = 60.0
@@ -146,3 +147,9 @@ def mover(
     made.open()
     yield made
     live_registry.forget(made.root)
+
+
+@pytest.fixture
+def market(shop: LiveSite) -> Market:
+    """A shop with tags of every kind to copy, and a stall to copy them to."""
+    return open_market(shop)

@@ -13,7 +13,7 @@ from registry_ui.operations import write_freeze
 from registry_ui.operations.write_freeze import EVERYWHERE, lift_fence, raise_fence
 from tests.contract import copy_process
 from tests.support.live import LiveSite, environ_of
-from tests.support.market import LIVE, TAGS, Market, open_market
+from tests.support.market import LIVE, TAGS
 from tests.support.worker_processes import run_until_killed
 
 # The web tests ask the same of both storage pairs; one of them does for the registry's part.
@@ -21,11 +21,6 @@ pytestmark = [
     pytest.mark.contract,
     pytest.mark.parametrize("storage", ["postgresql"], indirect=True),
 ]
-
-
-@pytest.fixture
-def market(shop: LiveSite) -> Market:
-    return open_market(shop)
 
 
 @pytest.mark.parametrize(

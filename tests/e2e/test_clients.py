@@ -18,7 +18,7 @@ from registry_ui.audit import Actor
 from registry_ui.db.session import writing
 from registry_ui.models import AccessToken, TokenDecision, utc_now
 from registry_ui.projects import service as projects
-from tests.support.clients import CLIENTS, Client, refused, works, workshop
+from tests.support.clients import CLIENTS, Client, refused, works
 from tests.support.stack import Stack
 from tests.web.support import PASSWORD
 
@@ -35,12 +35,6 @@ def every_client(step: str):
     """Run a test for every client that can do the step."""
     able = [client for client in CLIENTS if step not in client.cannot]
     return pytest.mark.parametrize("kind", able, ids=[client.name for client in able])
-
-
-@pytest.fixture(scope="module")
-def shop():
-    with workshop() as made:
-        yield made
 
 
 @dataclass

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
 from pathlib import Path
 
 import pytest
@@ -25,13 +23,6 @@ pytestmark = [
 AMD, ARM = tiny("amd"), tiny("arm", platform="linux/arm64")
 BOTH = index([AMD, ARM, attestation(AMD), attestation(ARM)])
 PROOF = signature(BOTH, "example.test/app")
-
-
-@pytest.fixture
-def home():
-    path = Path(tempfile.mkdtemp(prefix="rui-"))
-    yield path
-    shutil.rmtree(path, ignore_errors=True)
 
 
 @pytest.fixture

@@ -11,18 +11,11 @@ from cryptography import x509
 
 from registry_ui.launch.keys import ensure_signing_key
 from registry_ui.token_auth import keyring
-from registry_ui.token_auth.keyring import KeyRing, RotatingSigner, RotationRefused
+from registry_ui.token_auth.keyring import RotatingSigner, RotationRefused
 from registry_ui.token_auth.signer import KeyUnusable
 from tests.unit.bearer import key_of, verified
 
 NAMES = ("registry_ui", "registry", 300)
-
-
-@pytest.fixture
-def ring(tmp_path):
-    """A ring as `make run` leaves it: the next key is staged ahead."""
-    ensure_signing_key(tmp_path / "key.pem", tmp_path / "certificate.pem")
-    return KeyRing(tmp_path / "key.pem", tmp_path / "certificate.pem")
 
 
 @pytest.fixture

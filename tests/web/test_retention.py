@@ -17,7 +17,7 @@ from registry_ui.retention import service as retention
 from registry_ui.retention.rules import Rules, removable
 from registry_ui.tags.selection import DatedTag
 from tests.support.html import Page
-from tests.support.removals import IMAGE, adopt
+from tests.support.removals import IMAGE, adopt, open_project
 from tests.web.support import ACTOR, event_of
 
 PAGE = "/acme/app/-/retention"
@@ -95,10 +95,7 @@ def test_a_tag_that_can_not_be_read_takes_the_place_of_none_that_can():
 @pytest.fixture
 def site(served, graph):
     """A project with old and new tags, and its owner."""
-    served.users("owner")
-    served.project("acme/app")
-    served.member("acme", "owner", "owner")
-    served.owner = served.browser("owner")
+    open_project(served)
     for path in (IMAGE, "acme/app/other"):
         graph.tag(path, **{f"v{n}": graph.image(f"{path} {n}") for n in range(1, 5)})
     adopt(served)

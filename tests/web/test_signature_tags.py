@@ -11,7 +11,7 @@ from registry_ui.jobs import tasks
 from registry_ui.models import RetentionPolicy, Tag, utc_now
 from registry_ui.removals import signature_steps, unreferenced
 from tests.support.html import Page
-from tests.support.removals import IMAGE, PAGE, adopt
+from tests.support.removals import IMAGE, PAGE, adopt, open_project
 from tests.web.graph import OCI, OCI_CONFIG
 from tests.web.support import event_of
 
@@ -29,10 +29,7 @@ def site(served, graph):
     The index, a platform and what main was earlier are signed; one signature is left of what
     is gone.
     """
-    served.users("owner")
-    served.project("acme/app")
-    served.member("acme", "owner", "owner")
-    served.owner = served.browser("owner")
+    open_project(served)
     served.amd, served.arm = graph.image("amd"), graph.image("arm")
     served.index = graph.index(served.amd, served.arm)
     served.earlier, main = graph.image("earlier"), graph.image("main")

@@ -10,17 +10,9 @@ from registry_ui.catalog.reconcile import reconcile_wanted
 from registry_ui.models import ContainerImage, Tag
 from registry_ui.web import images as image_pages
 from tests.unit.hostile_registry import Answer
-from tests.web.graph import Graph
 
 IMAGE = "acme/app"
 LONG_AGO = datetime.now(UTC) - timedelta(hours=5)
-
-
-@pytest.fixture
-def graph(registry):
-    made = Graph()
-    registry.answer = made
-    return made
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from registry_ui.retention.rules import Rules, removable
 from registry_ui.tags import selection as choosing
 from registry_ui.tags.selection import Criteria, DatedTag, choose, dated_tags
 from tests.support.html import Page
-from tests.support.removals import IMAGE, PAGE, adopt
+from tests.support.removals import IMAGE, PAGE, adopt, open_project
 from tests.web.support import event_of
 
 TRASH = "/acme/app/-/trash"
@@ -40,10 +40,7 @@ def site(served, graph, monkeypatch):
     """acme/app on a site with a trash; its image has v1, pushed 90 days ago by alice."""
     settings = replace(served.app.config["SETTINGS"], trash_days=7)
     monkeypatch.setitem(served.app.config, "SETTINGS", settings)
-    served.users("owner")
-    served.project("acme/app")
-    served.member("acme", "owner", "owner")
-    served.owner = served.browser("owner")
+    open_project(served)
     graph.tag(IMAGE, v1=graph.image("first", created=OLD))
     adopt(served)
     pushed = {"pushed_at": utc_now() - 3 * MONTH, "pushed_by": "alice", "age_from": None}

@@ -19,7 +19,7 @@ from registry_ui.token_auth.verifier import VerifiedToken
 from registry_ui.trash import service as trash
 from registry_ui.web import removals as removal_pages
 from tests.support.html import Page
-from tests.support.removals import IMAGE, PAGE, adopt, names, whole
+from tests.support.removals import IMAGE, PAGE, adopt, names, open_project, whole
 from tests.web.graph import Graph
 from tests.web.support import event_of
 
@@ -39,10 +39,7 @@ def site(served, monkeypatch):
     """A project with its owner, on a site with a trash."""
     settings = replace(served.app.config["SETTINGS"], trash_days=7)
     monkeypatch.setitem(served.app.config, "SETTINGS", settings)
-    served.users("owner")
-    served.project("acme/app")
-    served.member("acme", "owner", "owner")
-    served.owner = served.browser("owner")
+    open_project(served)
     return served
 
 
