@@ -117,7 +117,7 @@ def delete_namespace(site: Mover, path: str) -> None:
 
 
 @pytest.mark.both_databases
-def test_it_is_cleaned_copied_moved_and_deleted(site, hostile):
+def test_a_namespace_with_odd_images_is_cleaned_copied_moved_and_deleted(site, hostile):
     stock = {image: hostile.manifests(what) for image, what in IMAGES.items()}
     market = Market(site)
 

@@ -105,7 +105,7 @@ def live_registry(old_registry):
     return old_registry
 
 
-def test_a_project_with_it_is_moved(mover: Mover):
+def test_a_project_with_schema_1_is_moved(mover: Mover):
     mover.fill()
     mover.push_and_tell(f"{mover.shop}/web", {"old": OLD})
     mover.moved(mover.market)

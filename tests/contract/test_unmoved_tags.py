@@ -82,7 +82,7 @@ def test_schema_1_that_the_registry_refuses_stays_and_everything_else_moves(fill
     assert filled.grants(old(filled)) == "pull"
 
 
-def test_programs_and_the_command_line_name_it_too(filled):
+def test_the_api_and_the_command_line_name_an_unmoved_tag_too(filled):
     move_id = moved_with_a_rest(filled)
     auth = {"Authorization": f"Bearer {filled.access_token('owner', 'api')}"}
     address = f"/api/v4/projects/{filled.market}/-/moves/{move_id}"

@@ -24,7 +24,7 @@ def process():
     made.close()
 
 
-def test_it_compares(process, hashed):
+def test_the_process_compares_passwords_with_hashes(process, hashed):
     assert process.verify(hashed, "correct horse")
     assert not process.verify(hashed, "wrong\nhorse")
     assert not process.verify(hashed, PASSWORD)

@@ -178,7 +178,7 @@ def test_a_confirmation_is_good_for_what_was_shown_and_nothing_else(populated_si
     assert paths(populated_site) == before
 
 
-def test_it_is_all_or_nothing(populated_site, monkeypatch):
+def test_an_adoption_that_fails_changes_nothing(populated_site, monkeypatch):
     leave(populated_site, *OLD)
     before = populated_site.dump()
 

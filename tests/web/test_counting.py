@@ -46,7 +46,7 @@ def test_an_event_that_comes_again_counts_once(acme):
     assert len(acme.rows(Push)) == 1
 
 
-def test_applying_again_counts_nothing_again(acme):
+def test_a_second_run_counts_no_event_twice(acme):
     acme.deliver(event_of("push", "acme/app", "v1", at=NOON))
     with acme.app.app_context():
         list(apply_pending())

@@ -235,7 +235,7 @@ def test_much_output_is_cut_to_its_beginning_and_end(site, admin, collector):
     assert re.search(r"… \d+ lines are left out …", output)
 
 
-def test_there_is_one_at_a_time(site, admin):
+def test_a_second_collection_is_refused_while_one_is_under_way(site, admin):
     begin(site, dry_run=True)
     with pytest.raises(Conflict):
         begin(site)
@@ -340,7 +340,7 @@ def test_a_body_that_does_not_say_which_begins_nothing(site, body):
 
 
 @pytest.mark.parametrize("who", ["maintainer", "admin by a token for reading", "nobody"])
-def test_to_everyone_else_it_does_not_exist(site, who):
+def test_a_collection_does_not_exist_for_others_than_administrators(site, who):
     number = begin(site)
     client = site.app.test_client()
     headers = {}

@@ -219,7 +219,7 @@ def test_what_was_typed_stays_text_and_stays_in_the_field(shop):
 @pytest.mark.parametrize(
     "q", ["a\0b", "\0", "\udc80", "a" * 5000, "\N{SNOWMAN}", "a/" * 120, "x:" * 99]
 )
-def test_no_text_breaks_it(shop, q):
+def test_any_text_in_the_search_field_breaks_no_page(shop, q):
     for url in (URL, API):
         answer = shop.browser("admin").get(f"{url}?q=" + quoted(q))
         assert answer.status_code in {200, 422}, (url, q)
@@ -311,7 +311,7 @@ def test_whoever_sees_little_misses_nothing_behind_what_others_have(site):
 # -- what it costs ---------------------------------------------------------------
 
 
-def test_it_costs_the_same_with_little_and_with_much(site):
+def test_a_search_costs_the_same_with_few_images_and_with_many(site):
     site.users("member")
     site.user("admin", admin=True)
     site.project("acme/app", "public")

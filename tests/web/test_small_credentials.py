@@ -174,7 +174,7 @@ def test_a_deploy_token_may_in_its_project_what_its_scopes_say(acme):
     }
 
 
-def test_one_that_reads_does_not_push_and_one_that_deletes_does(acme):
+def test_a_deploy_token_has_the_permissions_of_its_scopes_and_no_others(acme):
     scope = "repository:acme/app:*"
     reads = acme.deploy_token("acme/app", "read_registry")
     deletes = acme.deploy_token("acme/app", "read_registry", "delete_registry")
@@ -238,7 +238,7 @@ def test_passwords_can_be_refused_to_everyone(make_app):
     assert site.browser().sign_in("alice").status_code == 302, "the pages take it all the same"
 
 
-def test_and_to_one_user(acme):
+def test_passwords_can_be_refused_to_one_user(acme):
     acme.users("bob")
     acme.change(User, {"tokens_only": True}, username="bob")
     assert "use an access token" in refusal(acme, ("bob", PASSWORD))

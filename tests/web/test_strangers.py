@@ -74,7 +74,7 @@ def test_the_same_from_another_network_or_in_another_hour_is_recorded_again(acme
     assert len(written(acme)) == before + 2
 
 
-def test_those_about_a_real_place_are_counted_for_it_and_read_by_its_maintainer(acme):
+def test_requests_of_strangers_for_a_real_place_are_counted_for_it(acme):
     for number in range(MAX_OF_PLACE + 5):
         ask(acme, f"acme/none{number}/x")
         ask(acme, "acme/app", agent=f"agent{number}")

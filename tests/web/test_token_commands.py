@@ -142,7 +142,7 @@ def test_it_is_asked_about_visitors_too(acme, who):
 
 
 @pytest.mark.both_databases
-def test_it_is_asked_about_deploy_tokens_and_about_whom_there_is_not(acme):
+def test_an_access_check_answers_about_deploy_tokens_and_unknown_users(acme):
     username, _ = acme.deploy_token("acme/app", "read_registry")
     result = run(acme, "access-check", username, "localhost:5050/x", "--action", "pull")
     assert result.exit_code == 1
@@ -154,7 +154,7 @@ def test_it_is_asked_about_deploy_tokens_and_about_whom_there_is_not(acme):
     assert "there is no user “nobody”" in result.stdout
 
 
-def test_it_says_what_else_there_is_to_know(acme):
+def test_an_access_check_says_that_passwords_are_not_accepted(acme):
     acme.change(User, {"tokens_only": True})
     result = run(acme, "access-check", "alice", "acme/app", "--action", "pull")
     assert result.exit_code == 0
