@@ -15,6 +15,7 @@ from tests.contract.mover import GRACE, LIFETIME, Mover
 from tests.support import registry as registries
 from tests.support.hostile_storage import HostileStorage
 from tests.support.live import LiveSite, Pusher, signer_of
+from tests.support.market import Market, open_market
 
 #: Many times what a call takes: a busy machine is not what these tests are about.
 PATIENCE = 60.0
@@ -58,6 +59,24 @@ def own_registry(
 ) -> Iterator[registries.Registry]:
     """A registry that the test may stop, empty or configure anew."""
     with registries.serving(request.param, tmp_path / "registry", base_config) as made:
+        yield made
+
+
+@pytest.fixture(scope="module", params=registries.VERSIONS)
+def schema1_registry(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, base_config: Config
+) -> Iterator[registries.Registry]:
+    """A registry that takes schema 1, if it is a 2.8."""
+    home = tmp_path_factory.mktemp("registry")
+    version = request.param
+    with registries.serving(version, home, base_config, schema1=version == "2.8") as made:
+        yield made
+
+
+@pytest.fixture
+def old_registry(tmp_path: Path, base_config: Config) -> Iterator[registries.Registry]:
+    """A registry 2.8 that takes schema 1. 3.x does not know it."""
+    with registries.serving("2.8", tmp_path / "registry", base_config, schema1=True) as made:
         yield made
 
 
@@ -128,3 +147,9 @@ def mover(
     made.open()
     yield made
     live_registry.forget(made.root)
+
+
+@pytest.fixture
+def market(shop: LiveSite) -> Market:
+    """A shop with tags of every kind to copy, and a stall to copy them to."""
+    return open_market(shop)

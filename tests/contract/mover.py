@@ -14,6 +14,7 @@ from registry_ui.demo.images import DOCKER, Manifest, index
 from registry_ui.jobs.tasks import resume
 from registry_ui.models import Fence, Move, Place, Removal
 from registry_ui.moves import progress
+from registry_ui.web import moves as move_pages
 from tests.contract import move_process
 from tests.support.html import Page
 from tests.support.live import LiveSite, environ_of, tiny
@@ -105,7 +106,7 @@ class Mover(LiveSite):
 
     def begin(self, move_id: int) -> None:
         """Confirm, while no worker is there."""
-        with mock.patch("registry_ui.web.moves.enqueue"):
+        with mock.patch.object(move_pages, "enqueue"):
             assert self.confirmed(move_id).state == "waiting"
 
     def go_on(self, move_id: int) -> Move:

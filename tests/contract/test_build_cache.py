@@ -147,7 +147,7 @@ def test_an_image_with_it_is_deleted_and_no_blob_is_unlinked(shop, odd):
     assert_blobs_are_there(shop, path, odd)
 
 
-def test_a_project_with_it_is_deleted(shop):
+def test_a_project_with_a_build_cache_is_deleted(shop):
     shop.push_and_tell(f"{shop.shop}/app", {"cache": CACHE, "1.0": ONE})
     done = shop.run(shop.start(plan_project))
     assert done.state == "done", shop.report(done.id)
@@ -249,7 +249,7 @@ def test_all_tags_are_copied_with_it(shop):
     assert_blobs_are_there(shop, market.target, CACHE)
 
 
-def test_a_project_with_it_is_moved(mover: Mover):
+def test_a_project_with_a_build_cache_is_moved(mover: Mover):
     mover.fill()
     path = f"{mover.shop}/web"
     mover.push_and_tell(path, {"cache": CACHE})

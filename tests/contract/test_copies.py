@@ -12,19 +12,14 @@ from registry_ui.demo.images import index
 from registry_ui.models import AuditEntry, Push, TagClaim, TagHistoryEntry
 from registry_ui.names import RepositoryName, TagName
 from registry_ui.token_auth.verifier import VerifiedToken
-from tests.support.live import LiveSite, tiny
-from tests.support.market import AMD, BOTH, LIVE, PROOF, TAGS, Market, open_market
+from tests.support.live import tiny
+from tests.support.market import AMD, BOTH, LIVE, PROOF, TAGS
 
 # The web tests ask the same of both storage pairs; one of them does for the registry's part.
 pytestmark = [
     pytest.mark.contract,
     pytest.mark.parametrize("storage", ["postgresql"], indirect=True),
 ]
-
-
-@pytest.fixture
-def market(shop: LiveSite) -> Market:
-    return open_market(shop)
 
 
 def test_an_image_is_copied_with_all_platforms_and_signatures_digest_by_digest(market):

@@ -200,7 +200,7 @@ def test_the_collector_does_not_begin_before_the_last_token_has_ended(site):
     assert row.quiet_at - begun[0].set_at == timedelta(seconds=1)
 
 
-def test_it_waits_for_a_removal_that_is_under_way_and_holds_up_the_next(site, started):
+def test_a_collection_waits_for_a_removal_under_way_and_holds_up_the_next(site, started):
     removal_id = site.start(plan_tag, app_of(site), TagName("doomed"))
     busy = {"state": "running", "lease_until": write_freeze.utc_now() + timedelta(minutes=1)}
     site.change(Removal, busy, id=removal_id)

@@ -6,22 +6,20 @@ refuse from a client, it has in a storage that it was given by 2.8.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from datetime import timedelta
 
 import pytest
 from sqlalchemy import select
 
-from config import Config
 from registry_ui.catalog import live_tags
 from registry_ui.db.session import db
 from registry_ui.demo.images import Manifest
-from registry_ui.demo.push import ACCEPT
 from registry_ui.distribution import transport
 from registry_ui.garbage_collection import runner
 from registry_ui.garbage_collection import service as garbage_collection
-from registry_ui.models import Fence, GarbageCollection, Namespace, Project, Removal, Tag, utc_now
-from registry_ui.names import TagName, is_trash_tag
+from registry_ui.models import Fence, GarbageCollection, Namespace, Project, Tag, utc_now
+from registry_ui.names import TagName
 from registry_ui.operations import write_freeze
 from registry_ui.removals import service as removals
 from registry_ui.removals.planner import plan_image, plan_project, plan_tag
@@ -33,7 +31,9 @@ from tests.support import registry as registries
 from tests.support.hostile_storage import MISSING, ODD, ODDITIES, ONE, ORDINARY, HostileStorage
 from tests.support.html import Page, rows_of_tags
 from tests.support.live import LiveSite, tiny
+from tests.support.live_removals import run_removal
 from tests.support.market import Market
+from tests.support.pulls import assert_whole, digest_of, pullable
 from tests.web.support import ACTOR
 
 pytestmark = pytest.mark.contract
@@ -54,15 +54,10 @@ PAGE_WORDS = {
 }
 
 
-@pytest.fixture(scope="module", params=registries.VERSIONS)
-def live_registry(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, base_config: Config
-) -> Iterator[registries.Registry]:
-    """A registry that takes schema 1, if it is a 2.8."""
-    home = tmp_path_factory.mktemp("registry")
-    version = request.param
-    with registries.serving(version, home, base_config, schema1=version == "2.8") as made:
-        yield made
+@pytest.fixture(scope="module")
+def live_registry(schema1_registry: registries.Registry) -> registries.Registry:
+    """The registry of the mover."""
+    return schema1_registry
 
 
 def oddities(*enough: str, on_both: Collection[str] = ()) -> pytest.MarkDecorator:
@@ -111,37 +106,6 @@ def unreadable(site: Mover, oddity: str) -> bool:
 def named(site: Mover, *, unreadable: bool) -> list[str]:
     """What a plan has to name as unread."""
     return [f"{site.shop}/web:{ODD}"] if unreadable else []
-
-
-def digest_of(site: LiveSite, repository: str, reference: str) -> str | None:
-    """Return what can be pulled by this reference; None if nothing can."""
-    url = f"{repository}/manifests/{reference}"
-    answer = site.pusher._call("HEAD", url, repository, 200, 404, 500, headers={"Accept": ACCEPT})
-    return answer.headers["Docker-Content-Digest"] if answer.status_code == 200 else None
-
-
-def pullable(site: LiveSite, repository: str) -> dict[str, str]:
-    """Return the tags that can be pulled, apart from those of the trash, and their digests."""
-    tags = [tag for tag in site.pusher.tags(repository) if not is_trash_tag(tag)]
-    found = {tag: digest_of(site, repository, tag) for tag in tags}
-    return {tag: digest for tag, digest in found.items() if digest}
-
-
-def assert_whole(site: LiveSite, repository: str, manifest: Manifest) -> None:
-    """A manifest can be pulled with everything that it consists of, and that was there before."""
-    for part in manifest.walk():
-        if part.digest == MISSING.digest:
-            continue
-        assert digest_of(site, repository, part.digest) == part.digest
-        for blob in part.blobs:
-            site.pusher._call("HEAD", f"{repository}/blobs/{blob.digest}", repository, 200)
-
-
-def done(site: LiveSite, started: int) -> Removal:
-    removal = site.run(started)
-    assert removal is not None
-    assert removal.state == "done", site.report(started)
-    return removal
 
 
 # -- looking -----------------------------------------------------------------------
@@ -204,7 +168,7 @@ def test_programs_read_all_tags_and_which_of_them_cannot_be_read(site, unreadabl
 @oddities("empty link", "empty manifest", "build cache", "schema 1", "missing child", "64 children")
 def test_another_tag_is_deleted(site, named, unreadable, odd):
     web = f"{site.shop}/web"
-    removal = done(site, site.start(plan_tag, web, TagName("1.0")))
+    removal = run_removal(site, site.start(plan_tag, web, TagName("1.0")))
     assert removal.preview["unread"] == named
     expected = {"2.0"} if unreadable else {"2.0", ODD}
     assert pullable(site, web).keys() == expected
@@ -222,7 +186,7 @@ def test_another_tag_is_deleted(site, named, unreadable, odd):
 @oddities(*UNREADABLE, "build cache", "schema 1", "missing child")
 def test_the_odd_tag_is_deleted(site, odd, oddity):
     web = f"{site.shop}/web"
-    done(site, site.start(plan_tag, web, TagName(ODD)))
+    run_removal(site, site.start(plan_tag, web, TagName(ODD)))
     assert sorted(site.pusher.tags(web)) == ["1.0", "2.0"]
     assert pullable(site, web).keys() == set(site.index(web)) == {"1.0", "2.0"}
     if oddity not in UNREADABLE:
@@ -234,7 +198,7 @@ def test_the_odd_tag_is_deleted(site, odd, oddity):
 @oddities("empty link", "missing child")
 def test_the_image_is_deleted(site):
     web = f"{site.shop}/web"
-    done(site, site.start(plan_image, web))
+    run_removal(site, site.start(plan_image, web))
     assert site.pusher.tags(web) == []
     assert site.index(web) is None
     assert digest_of(site, web, ONE.digest) is None
@@ -244,7 +208,7 @@ def test_the_image_is_deleted(site):
 # A project is deleted image by image.
 @oddities("missing link", "build cache")
 def test_the_project_is_deleted(site):
-    done(site, site.start(plan_project))
+    run_removal(site, site.start(plan_project))
     for name in ("web", "plain"):
         assert site.pusher.tags(f"{site.shop}/{name}") == []
         assert digest_of(site, f"{site.shop}/{name}", ONE.digest) is None
@@ -263,7 +227,7 @@ def test_a_policy_of_the_namespace_removes_what_it_can_read_everywhere(
         place = db.session.scalars(select(Namespace).where(Namespace.path == site.root)).one()
         plan = retention.plan_of(place, Rules(images="**", older_than_days=30, keep_matching="2.0"))
         started = removals.start(ACTOR, plan, place).id
-    removal = done(site, started)
+    removal = run_removal(site, started)
     assert removal.preview["unread"] == named
     assert pullable(site, web).keys() == pullable(site, plain).keys() == {"2.0"}
     assert (ODD in site.pusher.tags(web)) == unreadable

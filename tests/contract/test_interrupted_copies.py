@@ -13,7 +13,7 @@ from registry_ui.operations import write_freeze
 from registry_ui.operations.write_freeze import EVERYWHERE, lift_fence, raise_fence
 from tests.contract import copy_process
 from tests.support.live import LiveSite, environ_of
-from tests.support.market import LIVE, TAGS, Market, open_market
+from tests.support.market import LIVE, TAGS
 from tests.support.worker_processes import run_until_killed
 
 # The web tests ask the same of both storage pairs; one of them does for the registry's part.
@@ -21,11 +21,6 @@ pytestmark = [
     pytest.mark.contract,
     pytest.mark.parametrize("storage", ["postgresql"], indirect=True),
 ]
-
-
-@pytest.fixture
-def market(shop: LiveSite) -> Market:
-    return open_market(shop)
 
 
 @pytest.mark.parametrize(
@@ -56,7 +51,7 @@ def killed(site: LiveSite, started: int, method: str, number: int) -> None:
     run_until_killed(copy_process.main, started, method, number, environ=environ)
 
 
-def test_who_loses_the_right_in_between_stops_it(market):
+def test_a_copy_stops_if_its_user_has_lost_the_permission_since_the_plan(market):
     plan = market.plan()
     with market.site.app.app_context():
         db.session.execute(update(Membership).values(role=20))
@@ -82,7 +77,7 @@ def test_who_is_no_member_of_the_source_any_more_stops_it(market):
 
 
 @pytest.mark.parametrize("where", ["everywhere", "target"])
-def test_it_waits_behind_a_fence_and_goes_on_by_itself(market, where):
+def test_a_copy_waits_behind_a_fence_and_goes_on_by_itself(market, where):
     with market.site.app.app_context(), writing() as session:
         path = EVERYWHERE if where == "everywhere" else market.stall
         fence = raise_fence(session, path, "collection").id
@@ -99,7 +94,7 @@ def test_it_waits_behind_a_fence_and_goes_on_by_itself(market, where):
     assert market.copy(plan.id).state == "done"
 
 
-def test_it_can_be_cancelled_before_and_in_between(market):
+def test_a_copy_can_be_canceled_before_it_begins_and_between_two_calls(market):
     plan = market.plan()
     assert (
         market.site.browser("alice").post(f"/{market.stall}/-/copies/{plan.id}/cancel").status_code

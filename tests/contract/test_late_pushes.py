@@ -53,7 +53,7 @@ def test_a_tag_that_was_pushed_on_the_same_image_keeps_its_signature(signed, day
     assert "1.0" not in signed.pusher.tags(signed.web)
 
 
-def test_so_does_an_index_that_holds_the_image(signed):
+def test_an_index_that_holds_the_image_keeps_the_signature_too(signed):
     removal = plan(signed, "1.0")
     both = index([signed.one, tiny("arm", platform="linux/arm64")])
     signed.push_and_tell(signed.web, {"both": both})

@@ -24,6 +24,7 @@ from registry_ui.models import (
     UnassignedRepository,
     utc_now,
 )
+from registry_ui.moves import transfer
 from registry_ui.operations.errors import OperationFailed
 from tests.contract.mover import ARM, DIGESTS, IMAGES, ONE, digests_of, parts_of, repository
 from tests.support.html import Page
@@ -171,7 +172,7 @@ def test_activity_names_no_path_that_its_readers_may_not_know(filled):
     def refuse(*_):
         raise OperationFailed("not now")
 
-    with mock.patch("registry_ui.moves.transfer.verify", refuse):
+    with mock.patch.object(transfer, "verify", refuse):
         target = f"{filled.root}/other/web"
         stopped = filled.confirmed(filled.planned(target, name="web"))
     assert filled.send(stopped.id, "cancel").state == "cancelled"

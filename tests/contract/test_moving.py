@@ -16,6 +16,7 @@ from registry_ui.models import Move, Place
 from registry_ui.moves import runner as work
 from registry_ui.moves import service as moves
 from registry_ui.operations import write_freeze
+from registry_ui.web import moves as move_pages
 from tests.contract.mover import ARM, BOTH, DIGESTS, IMAGES, ONE, TWO, digests_of, repository
 from tests.support.live import Pusher, RegistryError, tiny
 from tests.web.support import ACTOR
@@ -231,7 +232,7 @@ def test_killed_while_the_copies_go_the_next_worker_takes_the_rest_away(mover):
     mover.begin(move_id)
     mover.killed(move_id, "work._wait", 1)
     mover.change(Move, {"lease_until": None}, id=move_id)
-    with mock.patch("registry_ui.web.moves.enqueue"):
+    with mock.patch.object(move_pages, "enqueue"):
         assert mover.send(move_id, "cancel").state == "undoing"
     mover.killed(move_id, "client.delete_manifest", 3)
     assert mover.go_on(move_id).state == "cancelled"

@@ -15,13 +15,14 @@ from registry_ui.removals import service as removals
 from registry_ui.retention import service as retention
 from registry_ui.retention.rules import Rules
 from tests.contract.mover import Mover
-from tests.contract.test_hostile_repositories import assert_whole, done, live_registry, pullable
+from tests.support import registry as registries
 from tests.support.hostile_storage import ODD, ORDINARY, HostileStorage
+from tests.support.live_removals import run_removal
 from tests.support.market import Market
+from tests.support.pulls import assert_whole, pullable
 from tests.web.support import ACTOR
 
 pytestmark = pytest.mark.contract
-__all__ = ["live_registry"]  # the same registries as for the matrix
 
 #: What each image has beside its two ordinary tags.
 IMAGES = {
@@ -30,6 +31,12 @@ IMAGES = {
     "legacy": "schema 1",
     "plain": ORDINARY,
 }
+
+
+@pytest.fixture(scope="module")
+def live_registry(schema1_registry: registries.Registry) -> registries.Registry:
+    """The registry of the mover."""
+    return schema1_registry
 
 
 @pytest.fixture
@@ -77,7 +84,7 @@ def clean(site: Mover) -> None:
         place = team.one()
         rules = Rules(images="**", older_than_days=30, keep_matching=f"2.0,{ODD}")
         started = removals.start(ACTOR, retention.plan_of(place, rules), place).id
-    assert sorted(done(site, started).preview["unread"]) == unread(site)
+    assert sorted(run_removal(site, started).preview["unread"]) == unread(site)
 
 
 def copy_all(site: Mover, market: Market) -> None:
@@ -110,7 +117,7 @@ def delete_namespace(site: Mover, path: str) -> None:
 
 
 @pytest.mark.both_databases
-def test_it_is_cleaned_copied_moved_and_deleted(site, hostile):
+def test_a_namespace_with_odd_images_is_cleaned_copied_moved_and_deleted(site, hostile):
     stock = {image: hostile.manifests(what) for image, what in IMAGES.items()}
     market = Market(site)
 

@@ -14,8 +14,8 @@ from registry_ui.models import ContainerImage, TrashedTag, utc_now
 from registry_ui.removals.plan import RemovalOptions
 from registry_ui.removals.planner import plan_tags
 from registry_ui.removals.purge_planner import plan_purge
-from tests.contract.test_removal_trouble import finished, killed
 from tests.support.live import LiveSite, tiny
+from tests.support.live_removals import kill_removal, outcomes_of
 
 pytestmark = pytest.mark.contract
 
@@ -67,10 +67,10 @@ def test_several_tags_go_with_what_only_they_need(shop, image):
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_killed_in_the_middle_of_several_tags_the_next_worker_finishes(shop, image, when):
     started = shop.start(planned, image)
-    killed(shop, started, when)
+    kill_removal(shop, started, when)
     assert shop.live(image) != LEFT
     shop.resume()
-    assert set(finished(shop, started)) <= {"deleted", "gone already"}
+    assert set(outcomes_of(shop, started)) <= {"deleted", "gone already"}
     assert_only_what_was_planned_is_gone(shop, image)
 
 
@@ -99,7 +99,7 @@ def test_what_is_pushed_while_tags_go_stays_whole(shop, image):
 def test_what_went_into_the_trash_comes_back_digest_by_digest(shop, image, when):
     started = shop.start(partial(planned, trash_days=7), image)
     if when:
-        killed(shop, started, when)
+        kill_removal(shop, started, when)
         shop.resume()
     else:
         shop.run(started)
@@ -125,9 +125,9 @@ def test_what_leaves_the_trash_takes_along_what_only_it_needed(shop, image, when
             purge_trash()
     else:
         started = shop.start(lambda project: plan_purge(project.path, trashed()))
-        killed(shop, started, when)
+        kill_removal(shop, started, when)
         shop.resume()
-        finished(shop, started)
+        outcomes_of(shop, started)
     assert_only_what_was_planned_is_gone(shop, image)
     assert shop.rows(TrashedTag) == []
 

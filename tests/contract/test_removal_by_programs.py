@@ -59,7 +59,7 @@ def command(site: LiveSite, *arguments: str) -> Any:
 # -- a damaged tag that a rule makes immutable -------------------------------------
 
 
-def test_the_page_offers_to_remove_it_despite_the_rule_and_asks_to_confirm_that(shop, immutable):
+def test_the_page_offers_to_remove_a_damaged_immutable_tag_and_asks_to_confirm(shop, immutable):
     browser = shop.browser("maintainer")
     page = browser.get(page_of(shop))
     assert f"{page_of(shop)}?despite_rules=1" in page.text
@@ -77,7 +77,7 @@ def test_the_page_offers_to_remove_it_despite_the_rule_and_asks_to_confirm_that(
     assert shop.rows(ProtectionViolation) == []
 
 
-def test_the_api_removes_it_if_the_plan_and_the_confirmation_say_so(shop, immutable):
+def test_the_api_removes_a_damaged_immutable_tag_if_plan_and_confirmation_say_so(shop, immutable):
     refused = call(shop, "", {"image": "app", "tags": ["bad"]}).json["plan"]
     assert refused["overridable"] == [f"{immutable}:bad"]
     assert "it can be removed despite the rule" in refused["refused"][0][1]
@@ -125,7 +125,7 @@ def test_a_readable_tag_is_kept_by_its_rule_whatever_is_asked(shop, image):
     assert (plan["despite"], plan["overridable"], plan["removes"]) == ([], [], [])
 
 
-def test_the_command_removes_it_if_asked_to(shop, immutable):
+def test_the_command_removes_a_damaged_immutable_tag_with_the_option_for_it(shop, immutable):
     refused = command(shop, "tag", "delete", f"{immutable}:bad", "--yes")
     assert refused.exit_code == 1
     assert "Add --despite-rules." in refused.output

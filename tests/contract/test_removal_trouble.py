@@ -6,15 +6,13 @@ import itertools
 
 import pytest
 
-from registry_ui.db.session import db
 from registry_ui.demo.images import DOCKER, index
-from registry_ui.models import ContainerImage, Removal
+from registry_ui.models import Removal
 from registry_ui.names import TagName
 from registry_ui.removals.planner import plan_image, plan_tag
-from tests.contract import removal_process
 from tests.support.html import Page
-from tests.support.live import LiveSite, environ_of, tiny
-from tests.support.worker_processes import run_until_killed
+from tests.support.live import LiveSite, tiny
+from tests.support.live_removals import kill_removal, outcomes_of
 
 pytestmark = pytest.mark.contract
 
@@ -192,7 +190,7 @@ def test_a_removal_whose_worker_died_is_finished_by_the_next(shop, method):
     dies_in(shop, method, started)
     assert shop.live(path) == DIGESTS
     shop.resume()
-    assert finished(shop, started) == ["deleted"]
+    assert outcomes_of(shop, started) == ["deleted"]
     assert shop.live(path) == {tag: d for tag, d in DIGESTS.items() if tag != "1.0"}
 
 
@@ -210,13 +208,13 @@ def test_killed_between_placeholder_and_its_deletion_the_next_worker_finishes(sh
     path = f"{shop.shop}/app"
     shop.push_and_index(path, TAGS)
     started = shop.start(plan_tag, path, TagName("1.0"))
-    killed(shop, started, when)
+    kill_removal(shop, started, when)
     placeholder_left = when == "before" and shop.registry.version == "2.8"
     tags = shop.live(path)
     assert ("1.0" in tags) == placeholder_left
     assert tags.get("1.0") != ONE.digest
     shop.resume()
-    assert finished(shop, started) == ["deleted" if placeholder_left else "gone already"]
+    assert outcomes_of(shop, started) == ["deleted" if placeholder_left else "gone already"]
     assert shop.live(path) == {tag: d for tag, d in DIGESTS.items() if tag != "1.0"}
     assert set(shop.index(path)) == set(shop.live(path))
 
@@ -225,10 +223,10 @@ def test_killed_in_the_middle_of_an_image_the_next_worker_finishes(shop):
     path = f"{shop.shop}/app"
     shop.push_and_index(path, TAGS)
     started = shop.start(plan_image, path)
-    killed(shop, started, "after")
+    kill_removal(shop, started, "after")
     assert 0 < len(shop.live(path)) < len(TAGS)
     shop.resume()
-    assert finished(shop, started) == ["deleted"]
+    assert outcomes_of(shop, started) == ["deleted"]
     assert shop.live(path) == {}
     assert shop.index(path) is None
 
@@ -238,24 +236,8 @@ def test_a_placeholder_whose_worker_died_is_not_taken_for_an_image_by_others(sho
     path = f"{shop.shop}/app"
     shop.push_and_index(path, TAGS)
     started = shop.start(plan_tag, path, TagName("1.0"))
-    killed(shop, started, "before" if shop.registry.version == "2.8" else "after")
+    kill_removal(shop, started, "before" if shop.registry.version == "2.8" else "after")
     shop.push(path, {"1.0": TWO})
     shop.resume()
-    assert finished(shop, started) == ["kept"]
+    assert outcomes_of(shop, started) == ["kept"]
     assert shop.live(path) == {**DIGESTS, "1.0": TWO.digest}
-
-
-def killed(site: LiveSite, started: int, when: str) -> None:
-    """Run a removal in a process that kills itself, -9, around a deletion."""
-    with site.app.app_context():
-        db.session.remove()
-    environ = environ_of(site.config)
-    run_until_killed(removal_process.main, started, when, environ=environ)
-
-
-def finished(site: LiveSite, started: int) -> list[str]:
-    """The outcomes of a removal that is done."""
-    removal = site.removal(started)
-    assert removal.state == "done", site.report(started)
-    assert site.rows(ContainerImage) == [] or site.rows(ContainerImage)[0].reconcile_error is None
-    return [line["outcome"] for line in site.report(started)]

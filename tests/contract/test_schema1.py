@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from registry_ui.demo.push import ACCEPT
 from registry_ui.models import Project
 from registry_ui.names import TagName
 from registry_ui.removals.plan import RemovalOptions
 from registry_ui.removals.planner import plan_image, plan_project, plan_tag
 from tests.contract.conftest import app_of
 from tests.contract.mover import Mover
-from tests.support import registry as registries
 from tests.support.live import LiveSite, tiny
 from tests.support.market import Market
-from tests.support.oddities import schema1
+from tests.support.oddities import schema1, stop_taking_schema1
+from tests.support.pulls import digests
 
 pytestmark = pytest.mark.contract
 
@@ -22,34 +21,10 @@ ONE, OLD = tiny("one"), schema1("old/app")
 
 
 @pytest.fixture
-def old_registry(tmp_path, base_config):
-    """A registry that takes schema 1. 3.x does not know it."""
-    with registries.serving("2.8", tmp_path / "registry", base_config, schema1=True) as made:
-        yield made
-
-
-@pytest.fixture
 def shop(make_app, old_registry) -> LiveSite:
     made = LiveSite(app_of(make_app, old_registry), old_registry)
     made.open_shop()
     return made
-
-
-def digests(site: LiveSite, repository: str) -> dict[str, str]:
-    """Return what each tag stands for."""
-    found = {}
-    for tag in site.pusher.tags(repository):
-        url = f"{repository}/manifests/{tag}"
-        answer = site.pusher._call("HEAD", url, repository, 200, headers={"Accept": ACCEPT})
-        found[tag] = answer.headers["Docker-Content-Digest"]
-    return found
-
-
-def stop_taking_schema1(site: LiveSite) -> None:
-    """Restart the registry with the setting that is the default."""
-    site.registry.stop()
-    site.registry.schema1 = False
-    site.registry.start()
 
 
 def test_the_page_shows_a_legacy_image_with_its_layers(shop):
@@ -130,7 +105,7 @@ def live_registry(old_registry):
     return old_registry
 
 
-def test_a_project_with_it_is_moved(mover: Mover):
+def test_a_project_with_schema_1_is_moved(mover: Mover):
     mover.fill()
     mover.push_and_tell(f"{mover.shop}/web", {"old": OLD})
     mover.moved(mover.market)

@@ -10,12 +10,12 @@ from registry_ui.db.session import db
 from registry_ui.distribution.errors import InvalidRegistryResponse, RegistryFault
 from registry_ui.jobs import tasks
 from registry_ui.models import Fence, Move, UnmovedTag, utc_now
+from registry_ui.operations import lease
 from tests.contract.mover import DIGESTS, ONE, TWO, Mover
-from tests.contract.test_schema1 import digests, stop_taking_schema1
-from tests.support import registry as registries
 from tests.support.damage import damage_tag
 from tests.support.live import tiny
-from tests.support.oddities import schema1
+from tests.support.oddities import schema1, stop_taking_schema1
+from tests.support.pulls import digests
 
 pytestmark = [
     pytest.mark.contract,
@@ -27,10 +27,9 @@ ODD = "odd"
 
 
 @pytest.fixture
-def live_registry(tmp_path, base_config):
-    """A registry that takes schema 1 until it is restarted without."""
-    with registries.serving("2.8", tmp_path / "registry", base_config, schema1=True) as made:
-        yield made
+def live_registry(old_registry):
+    """The registry of the mover, which takes schema 1 until it is restarted without."""
+    return old_registry
 
 
 @pytest.fixture
@@ -83,7 +82,7 @@ def test_schema_1_that_the_registry_refuses_stays_and_everything_else_moves(fill
     assert filled.grants(old(filled)) == "pull"
 
 
-def test_programs_and_the_command_line_name_it_too(filled):
+def test_the_api_and_the_command_line_name_an_unmoved_tag_too(filled):
     move_id = moved_with_a_rest(filled)
     auth = {"Authorization": f"Bearer {filled.access_token('owner', 'api')}"}
     address = f"/api/v4/projects/{filled.market}/-/moves/{move_id}"
@@ -211,7 +210,7 @@ def test_a_tag_that_lacks_a_blob_stays(mover):
 
 @pytest.mark.both_databases
 def test_a_registry_that_stores_nothing_is_waited_for(mover, monkeypatch):
-    monkeypatch.setattr("registry_ui.operations.lease.REGISTRY_TIMEOUT", 0.0)
+    monkeypatch.setattr(lease, "REGISTRY_TIMEOUT", 0.0)
     mover.fill()
 
     def full(*_):
@@ -228,7 +227,7 @@ def test_a_registry_that_stores_nothing_is_waited_for(mover, monkeypatch):
 @pytest.mark.both_databases
 def test_an_earlier_build_is_not_left_behind_by_a_registry_that_stores_nothing(mover, monkeypatch):
     """No tag needs it, but it can be pulled by its digest."""
-    monkeypatch.setattr("registry_ui.operations.lease.REGISTRY_TIMEOUT", 0.0)
+    monkeypatch.setattr(lease, "REGISTRY_TIMEOUT", 0.0)
     mover.push_and_tell(old(mover), {"main": LATER})
     mover.fill(names=["web"])
     mover.push_and_tell(old(mover), {"main": ONE})

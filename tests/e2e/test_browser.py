@@ -30,21 +30,6 @@ ONE, TWO = image([Step("CMD one")]), image([Step("CMD two")])
 
 
 @pytest.fixture
-def visitor(browser, stack):
-    """A window in which nobody has signed in; it may not complain about anything."""
-    with window(browser, stack.config.public_url) as made:
-        yield made
-        assert made.problems == []
-
-
-@pytest.fixture
-def plain(browser, stack):
-    """A window without JavaScript."""
-    with window(browser, stack.config.public_url, java_script_enabled=False) as made:
-        yield made
-
-
-@pytest.fixture
 def filled(stack):
     """A project with a deep image of three tags, two of them on one digest; and its maintainer."""
     project = stack.place()
@@ -348,32 +333,32 @@ def test_the_registry_token_is_reset_and_the_old_one_revoked(stack, visitor):
 # -- without JavaScript ----------------------------------------------------------
 
 
-def test_the_main_flow_works_without_javascript(stack, plain):
+def test_the_main_flow_works_without_javascript(stack, scriptless_visitor):
     user = stack.developer(stack.place())
-    plain.sign_in(user)
-    project = make_namespace_and_project(plain, f"{user}-plain")
+    scriptless_visitor.sign_in(user)
+    project = make_namespace_and_project(scriptless_visitor, f"{user}-plain")
     stack.fill.user(f"{user}-friend")
-    add_member(plain, f"{user}-friend", "Maintainer")
+    add_member(scriptless_visitor, f"{user}-friend", "Maintainer")
     client = stack.client(user)
     for tag in ("1.0", "latest"):
         client.put(f"{project}/deep/app", tag, ONE)
     stack.wait_for_tags(project, "deep/app", {"1.0", "latest"})
-    plain.go(f"/{project}")
-    page = plain.page
+    scriptless_visitor.go(f"/{project}")
+    page = scriptless_visitor.page
     tree_node(page, "deep/app").click()
-    plain.link(f"Tags of {project}/deep/app").click()
-    plain.link("latest").first.click()
+    scriptless_visitor.link(f"Tags of {project}/deep/app").click()
+    scriptless_visitor.link("latest").first.click()
     expect(page.get_by_role("heading", level=1)).to_contain_text("latest")
-    plain.says(f"docker pull {stack.config.registry_host}/{project}/deep/app:latest")
-    expect(plain.button("Copy the pull command")).to_have_count(0)
-    plain.link("Delete tag").click()
-    plain.button("Delete tag").click()
-    plain.says("deleted")
+    scriptless_visitor.says(f"docker pull {stack.config.registry_host}/{project}/deep/app:latest")
+    expect(scriptless_visitor.button("Copy the pull command")).to_have_count(0)
+    scriptless_visitor.link("Delete tag").click()
+    scriptless_visitor.button("Delete tag").click()
+    scriptless_visitor.says("deleted")
     assert set(stack.tags(project, "deep/app")) == {"1.0"}
-    plain.link("Delete image").click()
+    scriptless_visitor.link("Delete image").click()
     page.get_by_label("to confirm").fill(f"{project}/deep/app")
-    plain.button("Delete image").click()
+    scriptless_visitor.button("Delete image").click()
     stack.until(lambda: stack.tags(project, "deep/app") == {})
-    plain.link("Refresh").or_(plain.link("Back to the project")).click()
-    plain.button("Sign out").click()
-    expect(plain.link("Sign in").first).to_be_visible()
+    scriptless_visitor.link("Refresh").or_(scriptless_visitor.link("Back to the project")).click()
+    scriptless_visitor.button("Sign out").click()
+    expect(scriptless_visitor.link("Sign in").first).to_be_visible()

@@ -18,7 +18,7 @@ from registry_ui.audit import Actor
 from registry_ui.db.session import writing
 from registry_ui.models import AccessToken, TokenDecision, utc_now
 from registry_ui.projects import service as projects
-from tests.support.clients import CLIENTS, Client, refused, works, workshop
+from tests.support.clients import CLIENTS, Client, refused, works
 from tests.support.stack import Stack
 from tests.web.support import PASSWORD
 
@@ -35,12 +35,6 @@ def every_client(step: str):
     """Run a test for every client that can do the step."""
     able = [client for client in CLIENTS if step not in client.cannot]
     return pytest.mark.parametrize("kind", able, ids=[client.name for client in able])
-
-
-@pytest.fixture(scope="module")
-def shop():
-    with workshop() as made:
-        yield made
 
 
 @dataclass
@@ -106,7 +100,7 @@ def case(kind, shop, stack) -> Case:
 
 @every_client("login")
 @pytest.mark.parametrize("what", ["password", "access token"])
-def test_login(case, what):
+def test_a_client_signs_in_with_a_password_or_an_access_token(case, what):
     user, client = case.developer, case.client
     token = what == "access token"
     works(client.login(user, case.stack.fill.access_token(user, "api") if token else PASSWORD))
@@ -116,7 +110,7 @@ def test_login(case, what):
 
 
 @every_client("push")
-def test_push_and_pull(case):
+def test_a_developer_pushes_and_pulls(case):
     user = case.sign_in("developer", "write_registry")
     case.push_one()
     assert case.stack.tags(case.project, "app")["1.0"]["pushed_by"] == user
@@ -171,7 +165,7 @@ def test_mount_from_another_repository(case, mounted):
 
 
 @every_client("delete")
-def test_delete(case):
+def test_a_maintainer_deletes(case):
     user = case.sign_in("maintainer", "write_registry", "delete_registry")
     case.push_one()
     works(case.client.delete(case.image))
@@ -181,7 +175,7 @@ def test_delete(case):
 
 
 @every_client("login")
-def test_deploy_token(case):
+def test_a_deploy_token_pushes_and_pulls_in_its_project_alone(case):
     user, secret = case.stack.fill.deploy_token(case.project, "write_registry", name="pipeline")
     works(case.client.login(user, secret))
     case.push_one()
@@ -218,7 +212,7 @@ def expire(user: str) -> str:
 
 
 @every_client("login")
-def test_wrong_password(case):
+def test_a_wrong_password_is_refused(case):
     done = case.client.login(case.developer, "not the password")
     complaint = refused(done if case.client.asks_at_login else case.client.pull(case.image))
     assert (WRONG in complaint) == case.client.repeats[0]

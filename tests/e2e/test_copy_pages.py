@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
 from pathlib import Path
 
 import pytest
@@ -12,7 +10,6 @@ import requests
 
 from registry_ui.demo.artifacts import attestation, signature, signature_tag
 from registry_ui.demo.images import index
-from tests.e2e.test_removal_pages import until_it_says
 from tests.support.browser import window
 from tests.support.engines import docker, skopeo
 from tests.support.live import tiny
@@ -26,13 +23,6 @@ pytestmark = [
 AMD, ARM = tiny("amd"), tiny("arm", platform="linux/arm64")
 BOTH = index([AMD, ARM, attestation(AMD), attestation(ARM)])
 PROOF = signature(BOTH, "example.test/app")
-
-
-@pytest.fixture
-def home():
-    path = Path(tempfile.mkdtemp(prefix="rui-"))
-    yield path
-    shutil.rmtree(path, ignore_errors=True)
 
 
 @pytest.fixture
@@ -66,7 +56,7 @@ def test_a_tag_is_promoted_from_its_page_and_pulled_at_the_target(
         made.says("Nothing has happened yet")
         made.says(signature_tag(BOTH))
         made.button("Copy 1 tag").click()
-        until_it_says(made, "Done: the registry confirmed every digest.")
+        made.until_it_says("Done: the registry confirmed every digest.")
         made.link("To the image").click()
         made.link("1.2", exact=True).first.click()
         made.says(f"Copied from {source}/app:1.2-rc1")
@@ -101,7 +91,7 @@ def test_several_ticked_tags_are_copied_by_one_plan(stack, browser, places):
         made.page.get_by_label("To project").fill(target)
         made.button("Show the plan").click()
         made.button("Copy 2 tags").click()
-        until_it_says(made, "Done: the registry confirmed every digest.")
+        made.until_it_says("Done: the registry confirmed every digest.")
         made.says("2 copied")
         assert made.problems == []
     assert set(stack.tags(target, "app")) == {"1.2-rc1", "other", signature_tag(BOTH)}

@@ -28,11 +28,6 @@ def daemon():
 
 
 @pytest.fixture
-def host(stack) -> str:
-    return stack.config.registry_host
-
-
-@pytest.fixture
 def sign_in(stack, daemon, host):
     """Return a client in which a user has signed in with an access token."""
 

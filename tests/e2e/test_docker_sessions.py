@@ -22,7 +22,6 @@ from tests.support.clients import (
     Skopeo,
     refused,
     works,
-    workshop,
 )
 from tests.support.stack import Stack
 from tests.web.support import PASSWORD
@@ -36,12 +35,6 @@ pytestmark = [
 ACTOR = Actor("-/test")
 ENDED = "This docker session has ended. Sign in again."
 WRONG = "The user name, password or access token is wrong."
-
-
-@pytest.fixture(scope="module")
-def shop():
-    with workshop() as made:
-        yield made
 
 
 @dataclass

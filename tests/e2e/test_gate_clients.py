@@ -11,7 +11,7 @@ import pytest
 
 from registry_ui.demo.images import index
 from registry_ui.models import ProtectionViolation
-from tests.support.clients import DockerClient, Skopeo, refused, works, workshop
+from tests.support.clients import DockerClient, Skopeo, refused, works
 from tests.support.damage import KINDS, damage_tag
 from tests.support.forge import Forge, Key
 from tests.support.gate import TRICKS, Direct, raw
@@ -31,12 +31,6 @@ pytestmark = [
 def gated(storage, registry_version, tmp_path_factory):
     """The whole product with the gate in front of the registry."""
     with running(tmp_path_factory.mktemp("gated"), storage, registry_version, gate=True) as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def shop():
-    with workshop() as made:
         yield made
 
 

@@ -13,7 +13,7 @@ from registry_ui.demo.push import ACCEPT
 from registry_ui.models import ContainerImage, Place, Tag, utc_now
 from registry_ui.retention.rules import Rules
 from registry_ui.retention.service import plan_of
-from tests.support.clients import Ctr, DockerClient, Skopeo, works, workshop
+from tests.support.clients import Ctr, DockerClient, Skopeo, works
 from tests.support.live import tiny
 
 pytestmark = [
@@ -25,12 +25,6 @@ pytestmark = [
 OLD = timedelta(days=60)
 RULES = Rules(older_than_days=30, keep_pulled_days=7)
 TAGS = {"1.0", "latest", "0.9"}
-
-
-@pytest.fixture(scope="module")
-def shop():
-    with workshop() as made:
-        yield made
 
 
 @pytest.fixture

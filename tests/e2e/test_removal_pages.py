@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from registry_ui.demo.images import index
@@ -45,7 +43,7 @@ def test_tags_of_two_pages_are_deleted_by_one_plan_and_one_comes_back(
         made.says("Nothing has happened yet")
         made.says("7 days")
         made.button("Delete 2 tags").click()
-        until_it_says(made, "Done: the registry confirmed every step.")
+        made.until_it_says("Done: the registry confirmed every step.")
         made.says("2 in the trash")
         made.go(f"/{project}/-/trash")
         made.button(f"Restore {project}/app:both").click()
@@ -54,12 +52,3 @@ def test_tags_of_two_pages_are_deleted_by_one_plan_and_one_comes_back(
         made.says(BOTH.digest[7:19])
         assert made.go(f"/{project}/-/images/app/-/tags/1.58") == 404
         assert [p for p in made.problems if "404" not in p] == []
-
-
-def until_it_says(made, text):
-    """Wait for a page that changes by itself, or, without script, by its Refresh."""
-    end = time.monotonic() + 60
-    while text not in made.page.get_by_role("main").inner_text():
-        assert time.monotonic() < end, made.page.get_by_role("main").inner_text()
-        if made.link("Refresh").count():
-            made.link("Refresh").click()

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import shutil
-import tempfile
-from pathlib import Path
 
 import pytest
 
@@ -32,19 +29,6 @@ _numbers = itertools.count(1)
 def layout(tmp_path_factory) -> str:
     home = tmp_path_factory.mktemp("layout")
     return oci_layout(home, {"one": ONE, "two": TWO, "both": BOTH})
-
-
-@pytest.fixture
-def host(stack) -> str:
-    return stack.config.registry_host
-
-
-@pytest.fixture
-def home():
-    """A directory whose path is short: podman's may have fifty characters."""
-    path = Path(tempfile.mkdtemp(prefix="rui-"))
-    yield path
-    shutil.rmtree(path, ignore_errors=True)
 
 
 @pytest.fixture

@@ -33,21 +33,6 @@ def project(stack):
     return project
 
 
-@pytest.fixture
-def visitor(browser, stack):
-    """A window that may not complain about anything."""
-    with window(browser, stack.config.public_url) as made:
-        yield made
-        assert made.problems == []
-
-
-@pytest.fixture
-def plain(browser, stack):
-    """A window without JavaScript."""
-    with window(browser, stack.config.public_url, java_script_enabled=False) as made:
-        yield made
-
-
 def folder(page, name: str):
     return page.locator("summary", has_text=re.compile(rf"Names in apps/{name}\s*$"))
 
@@ -78,24 +63,26 @@ def test_what_is_typed_filters_the_tree_opens_what_matches_and_is_in_the_address
     expect(visitor.link("svc31")).to_be_hidden()
 
 
-def test_without_javascript_the_tree_is_filtered_and_opened_all_the_same(project, plain):
-    plain.go(f"/{project}")
-    page = plain.page
+def test_without_javascript_the_tree_is_filtered_and_opened_all_the_same(
+    project, scriptless_visitor
+):
+    scriptless_visitor.go(f"/{project}")
+    page = scriptless_visitor.page
     folder(page, "team1").click()
-    expect(plain.link("svc1")).to_be_visible()
+    expect(scriptless_visitor.link("svc1")).to_be_visible()
     page.get_by_label("Search images").fill("svc31")
-    plain.button("Search").click()
-    expect(plain.link("svc31")).to_be_visible()
-    plain.says("1 of 42 images matches")
-    plain.link("Clear").click()
-    plain.link("Last push").click()
-    assert plain.path == f"/{project}?sort=pushed&order=desc"
+    scriptless_visitor.button("Search").click()
+    expect(scriptless_visitor.link("svc31")).to_be_visible()
+    scriptless_visitor.says("1 of 42 images matches")
+    scriptless_visitor.link("Clear").click()
+    scriptless_visitor.link("Last push").click()
+    assert scriptless_visitor.path == f"/{project}?sort=pushed&order=desc"
     page.get_by_label("Search images").fill("nothing*")
-    plain.button("Search").click()
-    plain.says("No image matches “nothing*”.")
-    assert "sort=pushed" in plain.path
-    plain.link("Show all images").click()
-    plain.says("42 images, 102 tags")
+    scriptless_visitor.button("Search").click()
+    scriptless_visitor.says("No image matches “nothing*”.")
+    assert "sort=pushed" in scriptless_visitor.path
+    scriptless_visitor.link("Show all images").click()
+    scriptless_visitor.says("42 images, 102 tags")
 
 
 def test_folders_that_were_open_are_open_when_one_comes_back(project, visitor):
@@ -181,13 +168,13 @@ def test_after_next_the_keyboard_goes_on_with_the_new_page_of_tags(project, visi
     assert focused(visitor.page) == "Tag"
 
 
-def test_without_javascript_tags_are_filtered_and_sorted_by_links(project, plain):
-    plain.go(f"/{project}/-/images/many")
-    names = plain.page.get_by_role("table", name="Tags of").get_by_role("rowheader")
-    plain.link("Tag").click()
+def test_without_javascript_tags_are_filtered_and_sorted_by_links(project, scriptless_visitor):
+    scriptless_visitor.go(f"/{project}/-/images/many")
+    names = scriptless_visitor.page.get_by_role("table", name="Tags of").get_by_role("rowheader")
+    scriptless_visitor.link("Tag").click()
     expect(names.first).to_contain_text("2.0")
-    plain.page.get_by_label("Search tags").fill("1.4?")
-    plain.button("Search").click()
+    scriptless_visitor.page.get_by_label("Search tags").fill("1.4?")
+    scriptless_visitor.button("Search").click()
     expect(names).to_have_count(10)
     expect(names.first).to_contain_text("1.49")
 

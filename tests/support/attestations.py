@@ -45,7 +45,7 @@ PROVENANCE = {
 }
 
 
-class Attaching(Graph):
+class AttestedGraph(Graph):
     """A registry whose images have attestations, as buildx writes them."""
 
     def blob(self, body, media_type=IN_TOTO, **annotations):

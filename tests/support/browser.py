@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -134,6 +135,14 @@ class Window:
     def says(self, text: str) -> None:
         """The page, as it is seen, holds this text."""
         expect(self.page.get_by_role("main")).to_contain_text(text)
+
+    def until_it_says(self, text: str) -> None:
+        """Wait for a page that changes by itself, or, without script, by its Refresh."""
+        end = time.monotonic() + 60
+        while text not in self.page.get_by_role("main").inner_text():
+            assert time.monotonic() < end, self.page.get_by_role("main").inner_text()
+            if self.link("Refresh").count():
+                self.link("Refresh").click()
 
     def tab_to(self, name: str, limit: int = 80) -> None:
         """Press Tab until what has the focus is called so."""

@@ -10,6 +10,7 @@ from registry_ui.demo.images import OCI, Blob, Manifest, encode, layer, sha256
 from registry_ui.distribution.media_types import BUILD_CACHE, SIGNED_SCHEMA_1
 
 from .forge import Key, encoded
+from .live import LiveSite
 
 
 def layer_blob(name: str) -> Blob:
@@ -78,3 +79,10 @@ def sign_schema1(payload: bytes) -> bytes:
         "protected": protected,
     }
     return head + b',\n   "signatures": ' + json.dumps([signature], indent=3).encode() + tail
+
+
+def stop_taking_schema1(site: LiveSite) -> None:
+    """Restart the registry with the setting that is the default."""
+    site.registry.stop()
+    site.registry.schema1 = False
+    site.registry.start()

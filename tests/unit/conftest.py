@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from registry_ui.accounts.secrets import hash_password
 from registry_ui.distribution.client import RegistryClient
+from registry_ui.launch.keys import ensure_signing_key
+from registry_ui.token_auth.keyring import KeyRing
 from tests.unit.hostile_registry import (
     BEARER,
     PATIENCE,
@@ -45,3 +49,16 @@ def asker(hostile: HostileRegistry, minted: list[object]) -> RegistryClient:
         return BEARER
 
     return RegistryClient(hostile.url, mint, PATIENCE)
+
+
+@pytest.fixture(scope="module")
+def hashed() -> str:
+    """The hash of the password "correct horse"."""
+    return hash_password("correct horse")
+
+
+@pytest.fixture
+def ring(tmp_path: Path) -> KeyRing:
+    """A ring as `make run` leaves it: the next key is staged ahead."""
+    ensure_signing_key(tmp_path / "key.pem", tmp_path / "certificate.pem")
+    return KeyRing(tmp_path / "key.pem", tmp_path / "certificate.pem")

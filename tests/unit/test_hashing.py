@@ -11,16 +11,10 @@ import pytest
 from registry_ui.accounts import hashing
 from registry_ui.accounts.hashing import HashingProcess
 from registry_ui.accounts.hashing_process import NICENESS
-from registry_ui.accounts.secrets import hash_password
 from registry_ui.accounts.throttle import TooManyAttempts
 from tests.support.processes import until
 
 PASSWORD = "correct horse \N{SNOWMAN} \udcff"
-
-
-@pytest.fixture(scope="module")
-def hashed():
-    return hash_password("correct horse")
 
 
 @pytest.fixture
@@ -30,7 +24,7 @@ def process():
     made.close()
 
 
-def test_it_compares(process, hashed):
+def test_the_process_compares_passwords_with_hashes(process, hashed):
     assert process.verify(hashed, "correct horse")
     assert not process.verify(hashed, "wrong\nhorse")
     assert not process.verify(hashed, PASSWORD)

@@ -11,18 +11,11 @@ from cryptography import x509
 
 from registry_ui.launch.keys import ensure_signing_key
 from registry_ui.token_auth import keyring
-from registry_ui.token_auth.keyring import KeyRing, RotatingSigner, RotationRefused
+from registry_ui.token_auth.keyring import RotatingSigner, RotationRefused
 from registry_ui.token_auth.signer import KeyUnusable
 from tests.unit.bearer import key_of, verified
 
 NAMES = ("registry_ui", "registry", 300)
-
-
-@pytest.fixture
-def ring(tmp_path):
-    """A ring as `make run` leaves it: the next key is staged ahead."""
-    ensure_signing_key(tmp_path / "key.pem", tmp_path / "certificate.pem")
-    return KeyRing(tmp_path / "key.pem", tmp_path / "certificate.pem")
 
 
 @pytest.fixture
@@ -158,7 +151,7 @@ def test_a_certificate_of_another_key_is_not_signed_with(ring, tmp_path):
 def test_where_the_directory_can_not_be_written_nothing_is_staged(ring, monkeypatch):
     for file in (ring.next_key_file, ring.next_certificate_file, ring.bundle_file):
         file.unlink()
-    monkeypatch.setattr("os.access", lambda *_args: False)
+    monkeypatch.setattr(os, "access", lambda *_args: False)
     ensure_signing_key(ring.key_file, ring.certificate_file)
     assert not ring.is_staged
     assert ring.trusted_file == ring.certificate_file

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 
 import pytest
 
@@ -31,7 +32,7 @@ def refuse(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(launcher, "RunLock", lock)
     monkeypatch.setattr(launcher, "Supervisor", supervisor)
     monkeypatch.setattr(launcher, "find_registry", lambda *_: Registry("a registry", ("registry",)))
-    monkeypatch.setattr("sys.argv", ["make run"])
+    monkeypatch.setattr(sys, "argv", ["make run"])
     for name in [name for name in os.environ if name.startswith(PREFIX)]:
         monkeypatch.delenv(name)
 

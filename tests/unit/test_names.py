@@ -121,7 +121,7 @@ def test_names_are_ordered_as_text():
     ("name", "path", "rest"),
     [("a/b/c", "a", "b/c"), ("a/b/c", "a/b", "c"), ("a/b", "a/b", ""), ("a/a", "a", "a")],
 )
-def test_what_follows_a_path(name, path, rest):
+def test_the_part_of_a_name_below_a_path_is_what_follows_it(name, path, rest):
     assert RepositoryName(name).below(path) == rest
 
 

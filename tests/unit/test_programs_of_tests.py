@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from config import ROOT
+from tests.support import processes
 from tests.support.missing_programs import describe
 from tests.support.processes import UNPACKED, required
 
@@ -237,7 +238,7 @@ def test_every_program_that_a_test_requires_is_in_the_list():
 
 def test_unpacked_programs_are_found_after_those_of_the_machine(monkeypatch, tmp_path):
     assert UNPACKED == ROOT / "var" / "debian" / "tests" / "bin"
-    monkeypatch.setattr("tests.support.processes.UNPACKED", tmp_path / "unpacked")
+    monkeypatch.setattr(processes, "UNPACKED", tmp_path / "unpacked")
     for directory, names in (("unpacked", ("anvil-x", "anvil-y")), ("machine", ("anvil-y",))):
         (tmp_path / directory).mkdir()
         for name in names:

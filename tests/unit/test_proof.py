@@ -10,19 +10,12 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from registry_ui.launch.keys import ensure_signing_key
 from registry_ui.token_auth.keyring import POLL_INTERVAL, KeyRing
 from registry_ui.token_auth.verifier import TokenInvalid, TokenVerifier
 from tests.support.forge import Forge, Key
 
 ISSUER, SERVICE = "registry_ui", "registry"
 ACCESS = [{"type": "repository", "name": "a/b", "actions": ["pull", "push"]}]
-
-
-@pytest.fixture
-def ring(tmp_path):
-    ensure_signing_key(tmp_path / "key.pem", tmp_path / "certificate.pem")
-    return KeyRing(tmp_path / "key.pem", tmp_path / "certificate.pem")
 
 
 @pytest.fixture

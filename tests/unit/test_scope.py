@@ -80,7 +80,7 @@ def test_one_bad_scope_does_not_spoil_the_others():
     assert parse_scopes(["nonsense repository:a:pull"]) == [repository("a", "pull")]
 
 
-def test_so_many_scopes_and_no_more():
+def test_scopes_beyond_the_maximum_number_are_left_out():
     values = [f"repository:r{number}:pull" for number in range(MAX_SCOPES + 20)]
     assert len(parse_scopes(values)) == MAX_SCOPES
     assert len(parse_scopes([" ".join(values)])) == MAX_SCOPES
@@ -119,7 +119,7 @@ def test_so_many_paths_to_look_up_and_no_more():
     assert parse_scopes([f"repository:{'/'.join('a' * 128)}:pull"])
 
 
-def test_real_requests_fit():
+def test_the_requests_of_real_clients_stay_within_the_limits():
     """Fifty images of one project, and a push that mounts from a few others."""
     many = [f"repository:acme/group/project/image/part/name{n}:pull" for n in range(MAX_SCOPES)]
     assert len(parse_scopes(many)) == MAX_SCOPES

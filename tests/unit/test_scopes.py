@@ -81,7 +81,7 @@ def test_what_clients_send_is_understood(text):
 
 
 @pytest.mark.parametrize("text", NOT_UNDERSTOOD)
-def test_the_rest_is_left_out_and_is_no_error(text):
+def test_a_scope_that_is_not_understood_is_left_out_without_an_error(text):
     assert parsed(text) == {}
     assert parsed(text, "repository:ok:pull") == repository(ok="pull")
 
@@ -97,13 +97,13 @@ def test_scopes_repeated_or_joined_are_the_same():
     assert parsed(one, two) == parsed(f"{one} {two}") == parsed(two, one, one) != {}
 
 
-def test_no_more_than_so_many_are_taken():
+def test_scopes_beyond_the_maximum_number_are_left_out():
     values = [f"repository:a{n}:pull" for n in range(MAX_SCOPES * 3)]
     assert len(parse_scopes(values)) == MAX_SCOPES
     assert len(parse_scopes([" ".join(values)])) == MAX_SCOPES
 
 
-def test_no_more_than_so_long_is_read():
+def test_scopes_beyond_the_maximum_length_are_left_out():
     name = "a" * 240
     found = parse_scopes(f"repository:{name}{n:02}:pull" for n in range(MAX_SCOPES))
     assert 0 < len(found) * len(name) <= MAX_LENGTH

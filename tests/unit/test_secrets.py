@@ -23,11 +23,6 @@ from registry_ui.accounts.secrets import (
 )
 
 
-@pytest.fixture(scope="module")
-def hashed():
-    return hash_password("correct horse")
-
-
 def test_a_password_is_kept_as_argon2id_with_a_salt_of_its_own(hashed):
     assert hashed.startswith("$argon2id$")
     assert hash_password("correct horse") != hashed

@@ -15,15 +15,15 @@ QUERIES = st.text(st.sampled_from("ab:,/=&+%20F9zé\ufffd;"), max_size=60)
 
 
 @given(QUERIES)
-def test_it_is_read_as_the_library_reads_it(query):
+def test_any_query_is_read_as_the_library_reads_it(query):
     assert endpoint._parse_pairs(query) == parse_qsl(query, keep_blank_values=True)
 
 
 @pytest.mark.parametrize("query", ["", "&", "a", "a=", "=b", "a=b=c", "a=%ff", "a=%zz", "a=b;c=d"])
-def test_and_so_are_the_odd_ones(query):
+def test_an_odd_query_is_read_as_the_library_reads_it(query):
     assert endpoint._parse_pairs(query) == parse_qsl(query, keep_blank_values=True)
 
 
-def test_without_end_it_is_not_read():
+def test_a_query_of_too_many_parameters_is_refused():
     with pytest.raises(AppError, match="too many parameters"):
         endpoint._parse_pairs("a&" * (endpoint.MAX_FIELDS + 1))

@@ -11,15 +11,19 @@ from flask import Flask
 
 from config import Config, normalized_database_url
 from registry_ui.db.session import db
+from tests.support.attestations import AttestedGraph, add_readers, attest
+from tests.support.comparison import fill_two_projects
 from tests.support.compiled import make_application
+from tests.support.gate_requests import holds
+from tests.support.moves import fill_acme
 from tests.support.route_rights import (
     add_deploy_tokens,
     add_protection_rules,
     add_retention_policies,
 )
 from tests.support.storage import Storage
+from tests.support.unassigned import with_people
 from tests.unit.hostile_registry import PATIENCE, HostileRegistry, hostile_registry
-from tests.web.graph import Graph
 from tests.web.support import ROLES, VISIBILITIES, Site
 
 
@@ -132,8 +136,53 @@ def protection_rules(world: Site) -> dict[str, int]:
 
 
 @pytest.fixture
-def graph(registry: HostileRegistry) -> Graph:
+def graph(registry: HostileRegistry) -> AttestedGraph:
     """A registry in memory, which deletes by tag, as 3.x does."""
-    made = Graph(by_tag=True)
+    made = AttestedGraph(by_tag=True)
     registry.answer = made
     return made
+
+
+@pytest.fixture
+def gated_site(served: Site, registry: HostileRegistry) -> Site:
+    """A project whose v* are immutable and whose latest is for Maintainers; nothing was pushed."""
+    served.users("dev", "maintainer", "owner", "stranger")
+    served.user("admin", admin=True)
+    served.project("acme/app")
+    for name, role in (("dev", "developer"), ("maintainer", "maintainer"), ("owner", "owner")):
+        served.member("acme/app", name, role)
+    served.rule("acme/app", "v*")
+    served.rule("acme/app", "latest", "maintainer")
+    served.project("acme/free")
+    holds(registry, {})
+    return served
+
+
+@pytest.fixture
+def populated_site(site: Site) -> Site:
+    """The site with an administrator, a user, and one project."""
+    return with_people(site)
+
+
+@pytest.fixture
+def two_groups(site: Site) -> Site:
+    """A group with an owner, and another one in which they may do nothing."""
+    return fill_acme(site)
+
+
+@pytest.fixture
+def two_projects(served: Site, registry: HostileRegistry) -> Site:
+    """acme/app with 1.0 and 2.0, and other/tool with 1.0; a user of each role in acme."""
+    return fill_two_projects(served, registry)
+
+
+@pytest.fixture
+def reader_site(served: Site, graph: AttestedGraph) -> Site:
+    """A project with a Reporter and a Guest, in front of the registry in memory."""
+    return add_readers(served)
+
+
+@pytest.fixture
+def attested_site(reader_site: Site, graph: AttestedGraph) -> Site:
+    """The same with v1, which has an SBOM and a provenance."""
+    return attest(reader_site, graph)

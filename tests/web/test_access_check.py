@@ -96,7 +96,7 @@ def test_whoever_may_push_reads_which_tags_rules_keep_there(acme):
 
 
 @pytest.mark.parametrize("reach", ["", "secret/app"])
-def test_a_token_changes_nothing_about_that(acme, reach):
+def test_a_token_is_answered_about_hidden_and_absent_projects_alike(acme, reach):
     acme.access_token("bob", "read_registry")
     acme.change(AccessToken, {"reach_path": reach or None})
     token = acme.row(AccessToken).id

@@ -5,35 +5,30 @@ from __future__ import annotations
 import pytest
 
 from registry_ui.models import Project
-from tests.support.unassigned import leave, owners, paths, with_people
-
-
-@pytest.fixture
-def plain(site):
-    return with_people(site)
+from tests.support.unassigned import leave, owners, paths
 
 
 def run(site, *args, **more):
     return site.app.test_cli_runner().invoke(args=["project", "adopt", *args], **more)
 
 
-def test_the_command_says_what_it_does_and_does_it(plain):
-    leave(plain, "team/app", "team/app/web", "nginx")
-    asked = run(plain, "--parts", "2", input="n\n")
+def test_the_command_says_what_it_does_and_does_it(populated_site):
+    leave(populated_site, "team/app", "team/app/web", "nginx")
+    asked = run(populated_site, "--parts", "2", input="n\n")
     assert asked.exit_code == 1
-    assert paths(plain, Project) == {"acme/app"}
-    done = run(plain, "--owner", "alice", "--yes")
+    assert paths(populated_site, Project) == {"acme/app"}
+    done = run(populated_site, "--owner", "alice", "--yes")
     assert done.exit_code == 0, done.output
     assert "alice becomes Owner of: nginx team" in done.stderr
     assert "Adopted 3 repositories in 2 projects." in done.stderr
-    assert paths(plain, Project) == {"acme/app", "nginx", "team/app"}
-    assert owners(plain) == {"nginx": "alice", "team": "alice"}
+    assert paths(populated_site, Project) == {"acme/app", "nginx", "team/app"}
+    assert owners(populated_site) == {"nginx": "alice", "team": "alice"}
 
 
-def test_a_dry_run_prints_the_table_and_writes_nothing(plain):
-    leave(plain, "team/app", "team/app/web", "nginx", "acme/app/late")
-    before = plain.dump()
-    shown = run(plain, "--dry-run")
+def test_a_dry_run_prints_the_table_and_writes_nothing(populated_site):
+    leave(populated_site, "team/app", "team/app/web", "nginx", "acme/app/late")
+    before = populated_site.dump()
+    shown = run(populated_site, "--dry-run")
     assert shown.exit_code == 0, shown.output
     assert shown.stdout.splitlines() == [
         "PROJECT   STATE   REPOSITORIES  NAMES",
@@ -44,18 +39,20 @@ def test_a_dry_run_prints_the_table_and_writes_nothing(plain):
     assert "New namespaces: team" in shown.stderr
     assert "Without an Owner (see --owner): nginx team" in shown.stderr
     assert "Would adopt 4 repositories in 3 projects." in shown.stderr
-    assert plain.dump() == before
+    assert populated_site.dump() == before
 
 
 @pytest.mark.parametrize("option", ["--dry-run", "--yes"])
-def test_what_cant_be_adopted_is_named_and_changes_the_exit_status(plain, option):
-    leave(plain, "team/app", "api", "acme")
-    done = run(plain, option)
+def test_what_cant_be_adopted_is_named_and_changes_the_exit_status(populated_site, option):
+    leave(populated_site, "team/app", "api", "acme")
+    done = run(populated_site, option)
     assert done.exit_code == 3
     assert "api: “api” is reserved" in done.stderr
     assert "acme: “acme” is a namespace" in done.stderr
     assert "2 repositories stay unassigned" in done.stderr
-    assert paths(plain, Project) - {"acme/app"} == ({"team/app"} if option == "--yes" else set())
+    assert paths(populated_site, Project) - {"acme/app"} == (
+        {"team/app"} if option == "--yes" else set()
+    )
 
 
 @pytest.mark.both_databases
@@ -75,12 +72,14 @@ def test_what_cant_be_adopted_is_named_and_changes_the_exit_status(plain, option
         (["--owner", "nobody"], 1, "The user “nobody” does not exist"),
     ],
 )
-def test_a_rule_that_is_unknown_or_impossible_writes_nothing(plain, arguments, status, words):
-    leave(plain, "team/app", "api")
-    before = plain.dump()
+def test_a_rule_that_is_unknown_or_impossible_writes_nothing(
+    populated_site, arguments, status, words
+):
+    leave(populated_site, "team/app", "api")
+    before = populated_site.dump()
     for option in ("--yes", "--dry-run"):
-        done = run(plain, *arguments, option)
+        done = run(populated_site, *arguments, option)
         assert done.exit_code == status, done.output
         assert words in done.stderr
         assert "Traceback" not in done.output
-    assert plain.dump() == before
+    assert populated_site.dump() == before

@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import pytest
 
+from registry_ui.adoption import service as adoption
 from registry_ui.adoption.service import AdoptionRequest, adopt, plan_adoption
 from registry_ui.db.session import db
 from registry_ui.errors import Conflict, Invalid
 from registry_ui.models import AuditEntry, Namespace, Place, Project
 from tests.support.html import Page
-from tests.support.unassigned import ADOPT, OLD, leave, paths, preview, with_people
+from tests.support.unassigned import ADOPT, OLD, leave, paths, preview
 from tests.web.support import ACTOR
 
 URL = ADOPT
-
-
-@pytest.fixture
-def plain(site):
-    """A site before a plain registry that is older, with an administrator and a user."""
-    return with_people(site)
 
 
 def planned(site, below="", parts=2):
@@ -53,14 +48,16 @@ def planned(site, below="", parts=2):
         ("nothing", 2, {}, []),
     ],
 )
-def test_the_first_parts_of_a_name_are_the_project(plain, below, parts, projects, namespaces):
-    leave(plain, *OLD)
-    assert planned(plain, below, parts) == (projects, namespaces, {})
+def test_the_first_parts_of_a_name_are_the_project(
+    populated_site, below, parts, projects, namespaces
+):
+    leave(populated_site, *OLD)
+    assert planned(populated_site, below, parts) == (projects, namespaces, {})
 
 
-def test_a_repository_with_the_name_of_its_project_takes_along_what_lies_below_it(plain):
-    leave(plain, "team", "team-b/app", "team/app", "team/app/web")
-    projects, namespaces, _ = planned(plain)
+def test_a_repository_with_the_name_of_its_project_takes_along_what_lies_below_it(populated_site):
+    leave(populated_site, "team", "team-b/app", "team/app", "team/app/web")
+    projects, namespaces, _ = planned(populated_site)
     assert projects == {
         "team": ["team", "team/app", "team/app/web"],
         "team-b/app": ["team-b/app"],
@@ -78,16 +75,16 @@ CONFLICTS = {
 }
 
 
-def test_each_repository_that_no_project_can_own_is_named_with_the_reason(plain):
-    plain.former("was/app", "acme/app", plain.move("acme/app"))
-    plain.move("acme/app", "failed", target="soon/app", source="acme/gone")
-    leave(plain, *CONFLICTS, "free/app")
-    projects, _, conflicts = planned(plain)
+def test_each_repository_that_no_project_can_own_is_named_with_the_reason(populated_site):
+    populated_site.former("was/app", "acme/app", populated_site.move("acme/app"))
+    populated_site.move("acme/app", "failed", target="soon/app", source="acme/gone")
+    leave(populated_site, *CONFLICTS, "free/app")
+    projects, _, conflicts = planned(populated_site)
     assert projects == {"free/app": ["free/app"]}
     assert conflicts.keys() == CONFLICTS.keys()
     for repository, reason in conflicts.items():
         assert CONFLICTS[repository] in reason
-    page = Page(plain.browser("admin").get(URL).text)
+    page = Page(populated_site.browser("admin").get(URL).text)
     for repository, words in CONFLICTS.items():
         assert repository in page.text
         assert words in page.text
@@ -95,51 +92,53 @@ def test_each_repository_that_no_project_can_own_is_named_with_the_reason(plain)
     assert copies == [f"/-/admin/unassigned/copy/{r}" for r in sorted(CONFLICTS)]
 
 
-def test_what_lies_in_an_existing_place_is_adopted_there(plain):
-    leave(plain, "acme/other/x", "acme/app/late", "alice/tool")
-    projects, namespaces, conflicts = planned(plain)
+def test_what_lies_in_an_existing_place_is_adopted_there(populated_site):
+    leave(populated_site, "acme/other/x", "acme/app/late", "alice/tool")
+    projects, namespaces, conflicts = planned(populated_site)
     assert projects == {
         "acme/app": ["acme/app/late"],
         "acme/other": ["acme/other/x"],
         "alice/tool": ["alice/tool"],
     }
     assert (namespaces, conflicts) == ([], {})
-    page = Page(plain.browser("admin").get(URL).text)
+    page = Page(populated_site.browser("admin").get(URL).text)
     assert "acme/app exists 1 acme/app/late" in page.text
     assert "acme/other new 1 acme/other/x" in page.text
 
 
-def test_a_confirmed_preview_makes_every_image_pullable_by_its_old_name(plain):
-    leave(plain, *OLD)
-    page, form = preview(plain, below="", parts="2", visibility="internal")
+def test_a_confirmed_preview_makes_every_image_pullable_by_its_old_name(populated_site):
+    leave(populated_site, *OLD)
+    page, form = preview(populated_site, below="", parts="2", visibility="internal")
     assert "Adopt 6 repositories" in page.text
     assert "3 namespaces are created for them: library, quay.io, team." in page.text
-    answer = plain.browser("admin").post(URL, form)
+    answer = populated_site.browser("admin").post(URL, form)
     assert answer.status_code == 302
-    assert paths(plain, Project) - {"acme/app"} == {
+    assert paths(populated_site, Project) - {"acme/app"} == {
         "library/redis",
         "nginx",
         "quay.io/org",
         "team/app",
         "team/db",
     }
-    assert {p.visibility for p in plain.rows(Project) if p.path != "acme/app"} == {"internal"}
-    parents = {place.id: place.path for place in plain.rows(Place)}
-    for place in plain.rows(Place):
+    assert {p.visibility for p in populated_site.rows(Project) if p.path != "acme/app"} == {
+        "internal"
+    }
+    parents = {place.id: place.path for place in populated_site.rows(Place)}
+    for place in populated_site.rows(Place):
         above = place.path.rpartition("/")[0]
         assert parents.get(place.parent_id, "") == above
     alice = ("alice", "correct horse battery")
     for repository in OLD:
         scope = f"repository:{repository}:pull"
-        assert plain.granted(scope, auth=alice) == {repository: "pull"}
+        assert populated_site.granted(scope, auth=alice) == {repository: "pull"}
 
 
-def test_everything_is_in_the_audit(plain):
-    leave(plain, *OLD, "api")
-    _, form = preview(plain, parts="2")
-    before = len(plain.audit())
-    plain.browser("admin").post(URL, form)
-    deeds = [(action, subject) for _, action, subject in plain.audit()[before:]]
+def test_everything_is_in_the_audit(populated_site):
+    leave(populated_site, *OLD, "api")
+    _, form = preview(populated_site, parts="2")
+    before = len(populated_site.audit())
+    populated_site.browser("admin").post(URL, form)
+    deeds = [(action, subject) for _, action, subject in populated_site.audit()[before:]]
     assert sorted(deeds) == sorted(
         [("namespace.create", path) for path in ("library", "quay.io", "team")]
         + [("member.add", path) for path in ("library", "nginx", "quay.io", "team")]
@@ -149,7 +148,7 @@ def test_everything_is_in_the_audit(plain):
         ]
         + [("registry.adopt", "*")]
     )
-    (entry,) = plain.rows(AuditEntry, action="registry.adopt")
+    (entry,) = populated_site.rows(AuditEntry, action="registry.adopt")
     assert entry.actor == "admin"
     assert entry.detail == {
         "repositories": 6,
@@ -163,52 +162,52 @@ def test_everything_is_in_the_audit(plain):
 
 
 @pytest.mark.parametrize("change", ["a repository more", "a project meanwhile", "another choice"])
-def test_a_confirmation_is_good_for_what_was_shown_and_nothing_else(plain, change):
-    leave(plain, *OLD)
-    _, form = preview(plain, parts="2")
+def test_a_confirmation_is_good_for_what_was_shown_and_nothing_else(populated_site, change):
+    leave(populated_site, *OLD)
+    _, form = preview(populated_site, parts="2")
     if change == "a repository more":
-        leave(plain, "team/more")
+        leave(populated_site, "team/more")
     elif change == "a project meanwhile":
-        plain.project("team/app")
+        populated_site.project("team/app")
     else:
         form["parts"] = "1"
-    before = paths(plain)
-    answer = plain.browser("admin").post(URL, form)
+    before = paths(populated_site)
+    answer = populated_site.browser("admin").post(URL, form)
     assert answer.status_code == 409
     assert "The registry has changed since the preview. Look again." in answer.text
-    assert paths(plain) == before
+    assert paths(populated_site) == before
 
 
-def test_it_is_all_or_nothing(plain, monkeypatch):
-    leave(plain, *OLD)
-    before = plain.dump()
+def test_an_adoption_that_fails_changes_nothing(populated_site, monkeypatch):
+    leave(populated_site, *OLD)
+    before = populated_site.dump()
 
     def fail(*_args, **_more):
         raise RuntimeError("the last entry can't be written")
 
-    with plain.app.app_context():
+    with populated_site.app.app_context():
         request = AdoptionRequest()
         digest = plan_adoption(db.session(), request).digest
-        monkeypatch.setattr("registry_ui.adoption.service.record", fail)
+        monkeypatch.setattr(adoption, "record", fail)
         with pytest.raises(RuntimeError):
             adopt(ACTOR, request, digest)
-    assert plain.dump() == before
+    assert populated_site.dump() == before
 
 
-def test_two_who_confirm_the_same_preview_adopt_once(plain):
-    leave(plain, *OLD)
-    _, form = preview(plain, parts="2")
-    first, second = plain.browser("admin"), plain.browser("admin")
+def test_two_who_confirm_the_same_preview_adopt_once(populated_site):
+    leave(populated_site, *OLD)
+    _, form = preview(populated_site, parts="2")
+    first, second = populated_site.browser("admin"), populated_site.browser("admin")
     assert first.post(URL, form).status_code == 302
     assert second.post(URL, form).status_code == 409
-    assert len(plain.rows(AuditEntry, action="registry.adopt")) == 1
+    assert len(populated_site.rows(AuditEntry, action="registry.adopt")) == 1
 
 
-def test_nothing_to_adopt_is_said(plain):
-    page, form = preview(plain, below="nothing")
+def test_nothing_to_adopt_is_said(populated_site):
+    page, form = preview(populated_site, below="nothing")
     assert "No unassigned repository lies there." in page.text
     assert form == {}
-    with plain.app.app_context():
+    with populated_site.app.app_context():
         digest = plan_adoption(db.session(), AdoptionRequest()).digest
         with pytest.raises(Conflict, match="Nothing can be adopted"):
             adopt(ACTOR, AdoptionRequest(), digest)
@@ -227,8 +226,8 @@ def test_nothing_to_adopt_is_said(plain):
         ({"visibility": "secret"}, "Choose one of"),
     ],
 )
-def test_what_cant_be_asked_for_is_said_at_its_field(plain, values, words):
-    answer = plain.browser("admin").get(URL, query_string=values)
+def test_what_cant_be_asked_for_is_said_at_its_field(populated_site, values, words):
+    answer = populated_site.browser("admin").get(URL, query_string=values)
     assert answer.status_code == 422
     assert words in answer.text
     with pytest.raises(Invalid):
@@ -236,35 +235,35 @@ def test_what_cant_be_asked_for_is_said_at_its_field(plain, values, words):
 
 
 @pytest.mark.parametrize("who", ["alice", None])
-def test_for_others_than_administrators_it_is_not_there(plain, who):
-    leave(plain, *OLD)
-    before = plain.dump()
-    browser = plain.browser(who)
+def test_for_others_than_administrators_it_is_not_there(populated_site, who):
+    leave(populated_site, *OLD)
+    before = populated_site.dump()
+    browser = populated_site.browser(who)
     other = browser.get("/-/admin/unassigned").status_code
     assert browser.get(URL).status_code == other == (404 if who else 302)
     assert browser.post(URL, {"parts": "2"}).status_code == other
-    assert plain.dump() == before
+    assert populated_site.dump() == before
 
 
-def test_of_thousands_the_first_are_shown_and_all_are_adopted(plain):
-    leave(plain, *(f"team{n % 40}/app{n}" for n in range(3000)))
-    page, form = preview(plain, parts="2")
+def test_of_thousands_the_first_are_shown_and_all_are_adopted(populated_site):
+    leave(populated_site, *(f"team{n % 40}/app{n}" for n in range(3000)))
+    page, form = preview(populated_site, parts="2")
     assert "Adopt 3,000 repositories" in page.text
     assert "These are the first 200 of 3,000. All are created." in page.text
-    with plain.statements() as few:
-        planned(plain)
+    with populated_site.statements() as few:
+        planned(populated_site)
     assert len(few) == 3
-    assert plain.browser("admin").post(URL, form).status_code == 302
-    assert len(plain.rows(Project)) == 3001
-    assert len([n for n in plain.rows(Namespace) if n.path.startswith("team")]) == 40
+    assert populated_site.browser("admin").post(URL, form).status_code == 302
+    assert len(populated_site.rows(Project)) == 3001
+    assert len([n for n in populated_site.rows(Namespace) if n.path.startswith("team")]) == 40
 
 
 # -- the list ---------------------------------------------------------------------
 
 
-def test_the_list_is_searched_and_paged(plain):
-    leave(plain, *(f"team/app{n:04}" for n in range(2000)), "other/thing")
-    admin = plain.browser("admin")
+def test_the_list_is_searched_and_paged(populated_site):
+    leave(populated_site, *(f"team/app{n:04}" for n in range(2000)), "other/thing")
+    admin = populated_site.browser("admin")
     page = Page(admin.get("/-/admin/unassigned?q=APP0&page=2").text)
     assert "Page 2 of 20, 1,000 repositories" in page.text
     assert "team/app0050" in page.text

@@ -7,9 +7,9 @@ import json
 import pytest
 
 from registry_ui.models import Copy, GarbageCollection, Move, Place, Removal, RetentionPolicy
+from tests.support.addresses import routes
 from tests.support.removal_api import client
 from tests.support.removals import IMAGE, adopt
-from tests.web.test_every_route import VALUES, routes
 
 PROJECT = "/api/v4/projects/acme/app/-"
 SCOPES = ("api", "read_registry", "write_registry", "delete_registry")
@@ -51,15 +51,10 @@ def addresses(site):
         "policy_id": site.row(RetentionPolicy).id,
         "collection_id": site.row(GarbageCollection).id,
     }
-    before = dict(VALUES)
-    VALUES.update(numbers, path="acme/app", name="web")
-    try:
-        for method in ("POST", "PUT"):
-            for endpoint, url in routes(site, method):
-                if url.startswith("/api/") and endpoint not in NOT_OURS:
-                    yield method, url
-    finally:
-        VALUES.update(before)
+    for method in ("POST", "PUT"):
+        for endpoint, url in routes(site, method, path="acme/app", name="web", **numbers):
+            if url.startswith("/api/") and endpoint not in NOT_OURS:
+                yield method, url
 
 
 def test_no_endpoint_ignores_a_key_that_it_does_not_know(everything):

@@ -12,7 +12,7 @@ from registry_ui.models import Manifest, Removal, Tag, utc_now
 from registry_ui.tags.table import TableQuery
 from registry_ui.web import images
 from tests.support.html import Page
-from tests.support.removals import IMAGE, adopt, names, whole
+from tests.support.removals import IMAGE, adopt, names, open_project, whole
 from tests.web.graph import Graph
 from tests.web.support import ACTOR
 
@@ -30,10 +30,7 @@ def graph(request, registry):
 
 @pytest.fixture
 def site(served):
-    served.users("owner")
-    served.project("acme/app")
-    served.member("acme", "owner", "owner")
-    served.owner = served.browser("owner")
+    open_project(served)
     return served
 
 

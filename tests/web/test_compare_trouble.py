@@ -7,7 +7,7 @@ import re
 import pytest
 
 from registry_ui.models import ContainerImage, Project, Tag
-from tests.support.comparison import URL, compare, fill_two_projects, image
+from tests.support.comparison import URL, compare, image
 from tests.support.html import Page
 from tests.unit.hostile_registry import Answer
 from tests.web.support import ROLES
@@ -15,15 +15,9 @@ from tests.web.support import ROLES
 HOSTILE = "<script>alert(1)</script>\"'><b>"
 
 
-@pytest.fixture
-def site(served, registry):
-    """acme/app with 1.0 and 2.0, and other/tool with 1.0; a user of each role in acme."""
-    return fill_two_projects(served, registry)
-
-
-def test_each_side_needs_the_pull_right_in_its_own_project(site):
+def test_each_side_needs_the_pull_right_in_its_own_project(two_projects):
     for who in (None, "stranger", *ROLES, "admin"):
-        browser = site.browser(who)
+        browser = two_projects.browser(who)
         own = browser.get(URL, query_string={"from": "acme/app:1.0", "to": "acme/app:2.0"})
         both = browser.get(URL, query_string={"from": "acme/app:1.0", "to": "other/tool:1.0"})
         statuses = {None: (404, 404), "stranger": (404, 404), "guest": (403, 404)}
@@ -31,12 +25,12 @@ def test_each_side_needs_the_pull_right_in_its_own_project(site):
         assert (own.status_code, both.status_code) == expected, who
         for answer in (own, both):
             assert (answer.status_code == 200) == ("RUN base" in answer.text), who
-    assert "pull needs Reporter" in compare(site, "acme/app:1.0", "2.0", "guest", 403).text
+    assert "pull needs Reporter" in compare(two_projects, "acme/app:1.0", "2.0", "guest", 403).text
 
 
-def test_what_may_not_be_seen_looks_like_what_does_not_exist(site):
+def test_what_may_not_be_seen_looks_like_what_does_not_exist(two_projects):
     def told(reference):
-        answer = site.browser("developer").get(
+        answer = two_projects.browser("developer").get(
             URL, query_string={"from": reference, "to": "acme/app:1.0"}
         )
         text = re.sub(r'(name="csrf_token" value=)"[^"]*"', r"\1", answer.text)
@@ -47,23 +41,23 @@ def test_what_may_not_be_seen_looks_like_what_does_not_exist(site):
     assert "There is no such tag here, or you may not see it." in hidden[1]
     for reference in ("other/tool:9.9", "other/none:1.0", "acme/app/x:1"):
         assert told(reference) == hidden, reference
-    offered = site.browser("developer").get(URL, query_string={"from": "other/tool:1.0"})
+    offered = two_projects.browser("developer").get(URL, query_string={"from": "other/tool:1.0"})
     assert offered.status_code == 404
     assert "Other tags" not in offered.text
 
 
-def test_the_digest_of_another_projects_image_opens_nothing(site):
+def test_the_digest_of_another_projects_image_opens_nothing(two_projects):
     """The store knows it already; the repository does not hold it."""
-    hidden = site.graph.tags["other/tool"]["1.0"]
-    assert compare(site, f"other/tool@{hidden}", "other/tool:1.0").text
-    kept = site.graph.manifests.pop(hidden)
-    page = compare(site, "acme/app:1.0", f"acme/app@{hidden}", "developer", 404)
+    hidden = two_projects.graph.tags["other/tool"]["1.0"]
+    assert compare(two_projects, f"other/tool@{hidden}", "other/tool:1.0").text
+    kept = two_projects.graph.manifests.pop(hidden)
+    page = compare(two_projects, "acme/app:1.0", f"acme/app@{hidden}", "developer", 404)
     assert "RUN tool" not in page.text
-    site.graph.manifests[hidden] = kept
+    two_projects.graph.manifests[hidden] = kept
 
 
-def test_a_tag_that_the_registry_does_not_have_is_not_found(site):
-    page = compare(site, "acme/app:1.0", "acme/app:9.9", status=404)
+def test_a_tag_that_the_registry_does_not_have_is_not_found(two_projects):
+    page = compare(two_projects, "acme/app:1.0", "acme/app:9.9", status=404)
     assert "There is no such tag here, or you may not see it." in page.text
 
 
@@ -81,8 +75,10 @@ def test_a_tag_that_the_registry_does_not_have_is_not_found(site):
         ("acme/app\0", None),
     ],
 )
-def test_what_is_no_reference_is_said_at_its_field(site, text, words):
-    answer = site.browser("admin").get(URL, query_string={"from": text, "to": "acme/app:1.0"})
+def test_what_is_no_reference_is_said_at_its_field(two_projects, text, words):
+    answer = two_projects.browser("admin").get(
+        URL, query_string={"from": text, "to": "acme/app:1.0"}
+    )
     assert answer.status_code in {404, 422}
     page = Page(answer.text)
     assert [e.attrs["id"] for e in page.all("p") if e.attrs.get("id", "").endswith("-error")]
@@ -91,56 +87,62 @@ def test_what_is_no_reference_is_said_at_its_field(site, text, words):
     assert not page.all("b") or HOSTILE not in answer.text
 
 
-def test_without_anything_asked_the_page_says_what_it_is_for(site):
-    answer = site.browser().get(URL)
+def test_without_anything_asked_the_page_says_what_it_is_for(two_projects):
+    answer = two_projects.browser().get(URL)
     assert answer.status_code == 200
     assert "Any two tags, also of different images and projects" in answer.text
 
 
-def test_text_of_images_stays_text(site):
-    one = image(site.graph, (HOSTILE, 3), Env=[f"{HOSTILE}=1"], annotations={HOSTILE: HOSTILE})
-    two = image(site.graph, (HOSTILE + "2", 3), Labels={HOSTILE: "javascript:alert(1)"})
-    site.graph.tag("acme/app", evil=one, worse=two)
-    page = compare(site, "acme/app:evil", "acme/app:worse")
+def test_text_of_images_stays_text(two_projects):
+    one = image(
+        two_projects.graph, (HOSTILE, 3), Env=[f"{HOSTILE}=1"], annotations={HOSTILE: HOSTILE}
+    )
+    two = image(two_projects.graph, (HOSTILE + "2", 3), Labels={HOSTILE: "javascript:alert(1)"})
+    two_projects.graph.tag("acme/app", evil=one, worse=two)
+    page = compare(two_projects, "acme/app:evil", "acme/app:worse")
     assert HOSTILE in page.text
     assert [s.attrs["src"].partition("?")[0] for s in page.all("script")] == ["/static/app.js"]
     assert not [a for a in page.all("a") if a.attrs["href"].startswith("javascript")]
 
 
-def test_sizes_that_lie_do_not_break_the_page(site):
-    site.graph.tag("acme/app", huge=image(site.graph, *((f"l{n}", 2**53) for n in range(500))))
-    site.graph.tag("acme/app", none=image(site.graph, ("a", 0), ("b", 0)))
-    assert "500 new layers" in compare(site, "acme/app:none", "acme/app:huge").text
-    assert "2 new layers" in compare(site, "acme/app:huge", "acme/app:none").text
+def test_sizes_that_lie_do_not_break_the_page(two_projects):
+    two_projects.graph.tag(
+        "acme/app", huge=image(two_projects.graph, *((f"l{n}", 2**53) for n in range(500)))
+    )
+    two_projects.graph.tag("acme/app", none=image(two_projects.graph, ("a", 0), ("b", 0)))
+    assert "500 new layers" in compare(two_projects, "acme/app:none", "acme/app:huge").text
+    assert "2 new layers" in compare(two_projects, "acme/app:huge", "acme/app:none").text
 
 
 @pytest.mark.both_databases
-def test_with_the_registry_down_the_last_known_is_compared_and_marked(site, registry):
-    compare(site, "acme/app:1.0", "acme/app:2.0")
+def test_with_the_registry_down_the_last_known_is_compared_and_marked(two_projects, registry):
+    compare(two_projects, "acme/app:1.0", "acme/app:2.0")
     registry.answer = lambda _asked: Answer(503)
-    page = compare(site, "acme/app:1.0", "acme/app:2.0")
+    page = compare(two_projects, "acme/app:1.0", "acme/app:2.0")
     assert page.text.count("This is what was known last.") == 2
     assert "1 new layer, 1 shared, 1 gone" in page.text
-    digest = site.graph.tags["acme/app"]["2.0"]
-    assert "1 new layer" in compare(site, "acme/app:1.0", f"acme/app@{digest}").text
-    hidden = site.graph.tags["other/tool"]["1.0"]
-    compare(site, "acme/app:1.0", f"acme/app@{hidden}", "developer", 404)
+    digest = two_projects.graph.tags["acme/app"]["2.0"]
+    assert "1 new layer" in compare(two_projects, "acme/app:1.0", f"acme/app@{digest}").text
+    hidden = two_projects.graph.tags["other/tool"]["1.0"]
+    compare(two_projects, "acme/app:1.0", f"acme/app@{hidden}", "developer", 404)
 
 
-def test_the_cost_is_the_same_for_many_layers_and_tags(site, registry):
+def test_the_cost_is_the_same_for_many_layers_and_tags(two_projects, registry):
     """Two calls to the registry for what is known, and as many queries as for little."""
 
     def cost(new):
-        compare(site, "acme/app:1.0", new)
+        compare(two_projects, "acme/app:1.0", new)
         registry.asked.clear()
-        with site.statements() as noted:
-            compare(site, "acme/app:1.0", new)
+        with two_projects.statements() as noted:
+            compare(two_projects, "acme/app:1.0", new)
         return len(noted), len(registry.asked)
 
     few = cost("acme/app:2.0")
     layers = [(f"layer {n}", n) for n in range(200)]
-    site.graph.tag("acme/app", many=image(site.graph, *layers, Env=[f"V{n}=" for n in range(200)]))
-    with site.session() as session:
+    two_projects.graph.tag(
+        "acme/app", many=image(two_projects.graph, *layers, Env=[f"V{n}=" for n in range(200)])
+    )
+    with two_projects.session() as session:
         row = session.query(ContainerImage).filter_by(path="acme/app").one()
         session.add_all(Tag(image_id=row.id, name=f"t{n}") for n in range(300))
         assert session.query(Project).count() == 2

@@ -13,17 +13,10 @@ from registry_ui.distribution.manifest import TOO_MANY, read_manifest
 from registry_ui.manifests import store, summary_writer
 from registry_ui.models import Manifest
 from tests.support.html import Page
-from tests.web.graph import OCI, OCI_CONFIG, OCI_INDEX, Graph, sha256
+from tests.web.graph import OCI, OCI_CONFIG, OCI_INDEX, sha256
 
 IMAGE = "acme/app"
 BOMB = b'{"x": [' + b"[]," * 200_000 + b"[]]}"
-
-
-@pytest.fixture
-def graph(registry):
-    made = Graph()
-    registry.answer = made
-    return made
 
 
 @pytest.fixture

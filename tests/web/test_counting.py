@@ -8,6 +8,7 @@ import pytest
 
 from registry_ui.audit import OWN_SUBJECT
 from registry_ui.catalog.push_log import record_push
+from registry_ui.events import apply
 from registry_ui.events.apply import apply_pending
 from registry_ui.models import ContainerImage, DailyCount, Push, RegistryEvent, Tag
 from tests.web.support import digest, event_of
@@ -45,7 +46,7 @@ def test_an_event_that_comes_again_counts_once(acme):
     assert len(acme.rows(Push)) == 1
 
 
-def test_applying_again_counts_nothing_again(acme):
+def test_a_second_run_counts_no_event_twice(acme):
     acme.deliver(event_of("push", "acme/app", "v1", at=NOON))
     with acme.app.app_context():
         list(apply_pending())
@@ -59,7 +60,7 @@ def test_an_event_that_breaks_off_leaves_no_count(acme, monkeypatch):
         record_push(*args)
         raise RuntimeError("broke off")
 
-    monkeypatch.setattr("registry_ui.events.apply.record_push", noted_and_broken)
+    monkeypatch.setattr(apply, "record_push", noted_and_broken)
     acme.deliver(event_of("push", "acme/app", "v1", at=NOON))
     assert acme.row(RegistryEvent).status == "rejected"
     assert acme.rows(Push) == []

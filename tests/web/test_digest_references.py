@@ -10,8 +10,8 @@ from registry_ui.distribution.references import IndexEntries
 from registry_ui.manifests.blobs import record_contents
 from registry_ui.models import Manifest, Project
 from tests.support.html import Page
+from tests.support.search_api import search
 from tests.web.support import OCI_INDEX, OCI_MANIFEST, digest, event_of
-from tests.web.test_search import found
 
 IMAGE = "acme/app/web"
 TAG = "/acme/app/-/images/web/-/tags"
@@ -122,12 +122,12 @@ def test_hidden_and_absent_digests_cost_the_same_statements(acme):
 @pytest.mark.parametrize("prefix", ["", "sha256:"])
 def test_search_finds_every_digest_that_a_tag_reaches(acme, name, tags, length, prefix):
     text = prefix + name.removeprefix("sha256:")[:length]
-    assert sorted(found(acme, text, "alice")["tags"]) == [f"{IMAGE}:{tag}" for tag in tags]
-    assert found(acme, text, "stranger")["tags"] == []
+    assert sorted(search(acme, text, "alice")["tags"]) == [f"{IMAGE}:{tag}" for tag in tags]
+    assert search(acme, text, "stranger")["tags"] == []
 
 
 def test_six_digits_are_too_few(acme):
-    assert found(acme, "bbbbbb", "alice")["tags"] == []
+    assert search(acme, "bbbbbb", "alice")["tags"] == []
 
 
 # -- text in any script --------------------------------------------------------------
@@ -136,6 +136,6 @@ def test_six_digits_are_too_few(acme):
 @pytest.mark.parametrize("q", ["größe", "GRÖße", "ЖУРНАЛ", "журнал"])
 def test_descriptions_are_found_in_either_case_in_any_script(acme, q):
     acme.change(Project, {"description": "Größe und Журнал"}, path="acme/app")
-    assert found(acme, q, "alice")["projects"] == ["acme/app"]
+    assert search(acme, q, "alice")["projects"] == ["acme/app"]
     listed = Page(acme.browser("alice").get("/", query_string={"q": q}).text)
     assert "acme/app" in listed.text

@@ -41,7 +41,7 @@ def test_a_user_sees_the_clients_that_signed_in_and_with_what(alice):
     assert "No client is signed in" in alice.browser("bob").get("/-/profile").text
 
 
-def test_one_is_revoked_and_the_others_stay(alice):
+def test_a_session_is_revoked_and_the_others_stay(alice):
     first, second = sign_in(alice), sign_in(alice)
     number = alice.rows(DockerSession)[0].id
     assert alice.browser("alice").post(f"{SESSIONS}/{number}/revoke").status_code == 302
@@ -51,7 +51,7 @@ def test_one_is_revoked_and_the_others_stay(alice):
     assert alice.browser("alice").post(f"{SESSIONS}/{number}/revoke").status_code == 404
 
 
-def test_all_are_revoked_and_those_of_others_stay(alice):
+def test_all_sessions_of_a_user_are_revoked_and_those_of_others_stay(alice):
     mine = [sign_in(alice), sign_in(alice)]
     other = sign_in(alice, ("bob", PASSWORD))
     assert alice.browser("alice").post(f"{SESSIONS}/revoke").status_code == 302

@@ -5,6 +5,9 @@ from __future__ import annotations
 import pytest
 from sqlalchemy.exc import OperationalError
 
+from registry_ui.events import service as events
+from registry_ui.projects import listing
+from registry_ui.token_auth import token_request
 from tests.web.support import PASSWORD, basic
 
 
@@ -70,7 +73,7 @@ def test_what_breaks_is_logged_and_not_shown(site, monkeypatch, caplog, url):
     def breaks(*_args, **_more):
         raise RuntimeError("inner words")
 
-    monkeypatch.setattr("registry_ui.projects.listing.projects", breaks)
+    monkeypatch.setattr(listing, "projects", breaks)
     answer = site.browser().get(url)
     DOORS[url](answer, 500)
     assert "inner words" not in answer.text
@@ -83,7 +86,7 @@ def test_a_token_endpoint_that_breaks_says_so_as_the_registry_does(site, monkeyp
     def breaks(*_args):
         raise RuntimeError("inner words")
 
-    monkeypatch.setattr("registry_ui.token_auth.token_request.decide_all", breaks)
+    monkeypatch.setattr(token_request, "decide_all", breaks)
     answer = site.ask_token()
     assert_oci(answer, 500)
     assert "inner words" not in answer.text
@@ -95,7 +98,7 @@ def database_is_down(*_args, **_more):
 
 @pytest.mark.parametrize("url", DOORS)
 def test_a_database_that_is_down_is_503_and_clear(site, monkeypatch, url):
-    monkeypatch.setattr("registry_ui.projects.listing.projects", database_is_down)
+    monkeypatch.setattr(listing, "projects", database_is_down)
     answer = site.browser().get(url)
     DOORS[url](answer, 503)
     assert "SELECT" not in answer.text
@@ -103,7 +106,7 @@ def test_a_database_that_is_down_is_503_and_clear(site, monkeypatch, url):
 
 def test_a_token_endpoint_without_its_database_grants_nothing(site, monkeypatch):
     site.users("alice")
-    monkeypatch.setattr("registry_ui.token_auth.token_request.decide_all", database_is_down)
+    monkeypatch.setattr(token_request, "decide_all", database_is_down)
     answer = site.ask_token("repository:a/b:pull", auth=("alice", PASSWORD))
     assert_oci(answer, 503)
     assert "token" not in answer.json
@@ -112,7 +115,7 @@ def test_a_token_endpoint_without_its_database_grants_nothing(site, monkeypatch)
 def test_events_that_can_not_be_stored_are_not_said_to_be(site, monkeypatch):
     """5xx makes the registry keep the event and come again; 2xx would lose it."""
     token = site.registry_token()
-    monkeypatch.setattr("registry_ui.events.service._store", database_is_down)
+    monkeypatch.setattr(events, "_store", database_is_down)
     answer = site.deliver({"id": "x"}, token=token)
     assert_api(answer, 503)
 

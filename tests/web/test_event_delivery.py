@@ -10,7 +10,9 @@ import pytest
 from registry_ui.audit import OWN_SUBJECT
 from registry_ui.db.session import writing
 from registry_ui.distribution.notifications import parse_envelope
+from registry_ui.endpoints import registry_events
 from registry_ui.endpoints.registry_events import MAX_BODY
+from registry_ui.events import service as events
 from registry_ui.models import RefusedDelivery, RegistryEvent, Tag
 from tests.web.support import EVENTS, EVENTS_V1, EVENTS_V2, digest, event_of
 
@@ -84,7 +86,7 @@ def test_the_senders_address_is_not_what_the_sender_says(site):
 
 
 def test_a_flood_from_many_addresses_does_not_fill_the_table(site, monkeypatch):
-    monkeypatch.setattr("registry_ui.events.service.MAX_REFUSED_ADDRESSES", 3)
+    monkeypatch.setattr(events, "MAX_REFUSED_ADDRESSES", 3)
     for number in range(6):
         bring(site, {}, environ_base={"REMOTE_ADDR": f"192.0.2.{number}"})
     bring(site, {}, environ_base={"REMOTE_ADDR": "192.0.2.0"})
@@ -244,9 +246,7 @@ def test_a_push_with_a_megabyte_of_user_agent_is_a_push(site):
 
 def test_a_body_over_the_limit_is_kept_as_rejected_and_the_registry_is_asked(site, monkeypatch):
     jobs = []
-    monkeypatch.setattr(
-        "registry_ui.endpoints.registry_events.enqueue", lambda *job: jobs.append(job)
-    )
+    monkeypatch.setattr(registry_events, "enqueue", lambda *job: jobs.append(job))
     body = json.dumps({"events": [{"id": "x" * MAX_BODY}]}).encode()
     assert site.deliver(body=body).status_code == 202
     row = site.row(RegistryEvent)
@@ -305,7 +305,7 @@ def test_a_body_is_read_before_anything_is_locked(site, monkeypatch):
         with writing():  # nobody else has one open
             return parse_envelope(b"")
 
-    monkeypatch.setattr("registry_ui.endpoints.registry_events._read_events", read)
+    monkeypatch.setattr(registry_events, "_read_events", read)
     assert site.deliver().status_code == 202
 
 
@@ -317,9 +317,7 @@ def test_our_own_looking_is_not_even_kept(site):
 
 def test_the_door_does_not_call_the_registry(site, monkeypatch):
     calls = []
-    monkeypatch.setattr(
-        "registry_ui.endpoints.registry_events.enqueue", lambda *job: calls.append(job)
-    )
+    monkeypatch.setattr(registry_events, "enqueue", lambda *job: calls.append(job))
     monkeypatch.setattr(site.app.extensions["registry"], "_transport", None)
     assert site.deliver(event_of("push", "a/b", "v1")).status_code == 202
     assert ("apply_events",) in calls
@@ -327,7 +325,7 @@ def test_the_door_does_not_call_the_registry(site, monkeypatch):
 
 
 def test_the_number_of_queries_does_not_grow_with_what_is_stored_already(site, monkeypatch):
-    monkeypatch.setattr("registry_ui.endpoints.registry_events.enqueue", lambda *_job: None)
+    monkeypatch.setattr(registry_events, "enqueue", lambda *_job: None)
     counts = []
     for stored in (0, 50):
         site.deliver(*(event_of("push", f"a/b{stored}x{n}", "v1") for n in range(stored + 1)))

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from registry_ui.audit import OWN_SUBJECT
+from registry_ui.endpoints import registry_events
 from registry_ui.models import ContainerImage, RegistryEvent, Tag, UnassignedRepository
 from tests.support.html import Page
 from tests.web.support import OCI_INDEX, digest, event_of
@@ -313,7 +314,7 @@ def test_signatures_are_told_from_tags_that_are_only_called_alike(acme):
 
 def test_events_that_waited_are_applied_in_the_end(acme, monkeypatch):
     with monkeypatch.context() as patched:
-        patched.setattr("registry_ui.endpoints.registry_events.enqueue", lambda *_job: None)
+        patched.setattr(registry_events, "enqueue", lambda *_job: None)
         acme.deliver(*(event_of("push", "acme/app", f"v{n}") for n in range(3)))
     assert acme.rows(Tag) == []
     acme.deliver(event_of("push", "acme/app", "v3"))

@@ -8,33 +8,10 @@ from html.parser import HTMLParser
 import pytest
 
 from registry_ui.models import AuditEntry, GarbageCollection, UnassignedRepository
+from tests.support.addresses import ADOPTION, VALUES, routes
 from tests.web.browser import Browser
-from tests.web.support import PASSWORD, basic, digest
+from tests.web.support import PASSWORD, basic
 
-#: The number of an audit entry, as the reports of adoptions have it.
-ADOPTION = 1_000_000
-#: What the places of an address are filled with. A new kind of place is to be added here.
-VALUES = {
-    "path": "veiled/private",
-    "name": "web/api",
-    "tag": "v1",
-    "_tag": "v1",
-    "digest": digest("a"),
-    "username": "guest",
-    "token_id": 1,
-    "session_id": 1,
-    "removal_id": 1,
-    "copy_id": 1,
-    "adoption_id": ADOPTION,
-    "move_id": 1,
-    "action": "confirm",
-    "collection_id": 1,
-    "rule_id": 1,
-    "entry_id": 1,
-    "policy_id": 1,
-    "filename": "app.css",
-    "rest": "acme/app/manifests/v1",
-}
 REMOVAL_API = {"api.plan_removal", "api.confirm_removal", "api.cancel_removal"}
 REMOVAL_API |= {"api.plan_namespace_removal"}
 RETENTION_API = {f"api.{deed}_policy" for deed in ("create", "try", "switch", "run")}
@@ -67,15 +44,6 @@ OPEN = {
     "projects.home",
     "accounts.sign_in",
 }
-
-
-def routes(site, method):
-    """Every (endpoint, address) that takes this method."""
-    urls = site.app.url_map.bind("localhost")
-    for rule in site.app.url_map.iter_rules():
-        if method in rule.methods:
-            values = {name: VALUES[name] for name in rule.arguments} | (rule.defaults or {})
-            yield rule.endpoint, urls.build(rule.endpoint, values, method=method)
 
 
 @pytest.fixture(scope="module")

@@ -27,9 +27,9 @@ from registry_ui.removals import runner
 from registry_ui.removals.planner import plan_image
 from registry_ui.removals.service import start
 from registry_ui.token_auth.decision_log import decision_log
+from tests.support.gate_requests import ask, assert_passes, assert_refused, bearer
 from tests.web.graph import Graph
 from tests.web.support import ACTOR, PASSWORD, digest
-from tests.web.test_gate import ask, assert_passes, assert_refused, bearer
 
 APP = "acme/app"
 
@@ -135,7 +135,7 @@ def test_visitors_without_credentials_pull_as_before(acme):
 
 
 @pytest.mark.parametrize("fence", [None, EVERYWHERE, APP])
-def test_it_is_one_query_with_a_fence_and_without(acme, fence):
+def test_a_token_takes_one_query_with_a_fence_and_without(acme, fence):
     secret = acme.access_token("dev", "write_registry")
     acme.ask_token(auth=("dev", secret))  # notes its use
     if fence is not None:
@@ -218,7 +218,7 @@ def test_it_is_quiet_once_the_last_token_has_ended_by_the_registrys_clock(acme):
     assert timedelta(seconds=60) < GRACE
 
 
-def test_two_at_one_path_there_are_not(acme):
+def test_a_second_fence_at_the_same_path_is_refused(acme):
     raised(acme, APP)
     with pytest.raises(Conflict):
         raised(acme, APP, "move")

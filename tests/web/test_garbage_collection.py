@@ -23,6 +23,7 @@ from registry_ui.jobs.tasks import resume
 from registry_ui.manifests.blobs import record_contents
 from registry_ui.models import Fence, GarbageCollection, Manifest, utc_now
 from registry_ui.operations import write_freeze as fences
+from tests.support.garbage_collection import begin, run
 from tests.support.html import Page
 from tests.web.support import ACTOR, PASSWORD, Site, basic, digest
 
@@ -81,22 +82,10 @@ def called(collector) -> list[str]:
     return file.read_text().splitlines() if file.exists() else []
 
 
-def begun(site, *, dry_run=False) -> int:
-    """Begin one that no worker has yet."""
-    with site.app.app_context():
-        return garbage_collection.begin(ACTOR, dry_run=dry_run).id
-
-
-def run(site, collection_id: int) -> GarbageCollection:
-    with site.app.app_context():
-        runner.run(collection_id)
-    return site.row(GarbageCollection, id=collection_id)
-
-
 def test_what_a_collector_has_left_running_ends_before_anybody_pushes(site, collector, tmp_path):
     left = "subprocess.Popen(['sleep', '600'], stdout=-3, stderr=-3, close_fds=False)"
     collector.write_text(f"import subprocess\n{left}\n{collector.read_text()}")
-    assert run(site, begun(site)).state == "done"
+    assert run(site, begin(site)).state == "done"
     assert is_gone(tmp_path / "collector.lock")
 
 
@@ -187,7 +176,7 @@ def test_what_can_not_be_run_is_said(make_app, tmp_path, monkeypatch):
 
 def test_an_error_of_ours_lifts_the_fence_too(site, monkeypatch):
     monkeypatch.setattr(runner, "_measure_blobs", lambda *_: 1 / 0)
-    row = run(site, begun(site))
+    row = run(site, begin(site))
     assert (row.state, row.problem) == ("failed", runner.UNEXPECTED_ERROR)
     assert site.rows(Fence) == []
 
@@ -212,7 +201,7 @@ def test_an_earlier_collector_that_lives_for_long_keeps_the_fence(site, admin, m
         return len(seen) > 3
 
     monkeypatch.setattr(runner, "is_gone", is_gone)
-    row = run(site, begun(site))
+    row = run(site, begin(site))
     assert [fences for fences, _ in seen] == [1] * 5  # four before it, one after it
     assert "an earlier collector started still runs" in seen[1][1]
     assert (row.state, row.problem, site.rows(Fence)) == ("done", "", [])
@@ -222,7 +211,7 @@ def test_an_earlier_collector_that_lives_for_long_keeps_the_fence(site, admin, m
 @pytest.mark.parametrize("dry_run", [False, True])
 def test_behind_something_that_never_ends_no_fence_is_raised(site, monkeypatch, dry_run):
     monkeypatch.setattr(runner, "is_gone", lambda _lock: False)
-    row = run(site, begun(site, dry_run=dry_run))
+    row = run(site, begin(site, dry_run=dry_run))
     assert row.state == "failed"
     assert "an earlier collector started still runs" in row.problem
     assert [action for _, action, _ in site.audit() if "fence" in action] == []
@@ -231,7 +220,7 @@ def test_behind_something_that_never_ends_no_fence_is_raised(site, monkeypatch, 
 def test_a_removal_that_never_lets_go_ends_it(site, monkeypatch):
     monkeypatch.setattr(runner, "WRITERS_TIMEOUT", timedelta(0))
     monkeypatch.setattr(fences, "writers_until", lambda _session: fences.utc_now())
-    row = run(site, begun(site))
+    row = run(site, begin(site))
     assert (row.state, site.rows(Fence)) == ("failed", [])
     assert "did not stop" in row.problem
 
@@ -246,24 +235,24 @@ def test_much_output_is_cut_to_its_beginning_and_end(site, admin, collector):
     assert re.search(r"… \d+ lines are left out …", output)
 
 
-def test_there_is_one_at_a_time(site, admin):
-    begun(site, dry_run=True)
+def test_a_second_collection_is_refused_while_one_is_under_way(site, admin):
+    begin(site, dry_run=True)
     with pytest.raises(Conflict):
-        begun(site)
+        begin(site)
     assert admin.post(PAGE).status_code == 409
     assert "A dry run is under way" in Page(admin.get(PAGE).text).text
     assert len(site.rows(GarbageCollection)) == 1
 
 
 def test_one_that_waits_is_found_by_the_schedule(site):
-    begun(site)
+    begin(site)
     with site.app.app_context():
         resume()
     assert site.row(GarbageCollection).state == "done"
 
 
 def test_cancelled_before_a_worker_has_it(site, admin):
-    number = begun(site)
+    number = begin(site)
     page = Page(admin.get(f"{PAGE}/{number}").text)
     assert "Waiting for the worker" in page.text
     answer = admin.post(f"{PAGE}/{number}/cancel", follow_redirects=True)
@@ -319,7 +308,7 @@ def test_the_command_fails_where_the_collector_does_and_where_one_is_under_way(s
     script(collector, lines=["no space"], status=1)
     done = invoke(site, "--wait")
     assert (done.exit_code, "no space" in done.output) == (1, True)
-    begun(site)
+    begin(site)
     done = invoke(site)
     assert (done.exit_code, "is under way" in done.output) == (1, True)
 
@@ -338,7 +327,7 @@ def test_the_api_begins_shows_lists_and_cancels(site):
     shown = api(site, "GET", f"/{made.json['id']}").json
     assert shown["blobs_of_unknown_size"] == 2
     assert "eligible for deletion" in shown["output"]
-    number = begun(site)
+    number = begin(site)
     assert [row["id"] for row in api(site, "GET").json["garbage_collections"]] == [number, 1]
     cancelled = api(site, "POST", f"/{number}/cancel")
     assert (cancelled.status_code, cancelled.json["state"]) == (200, "cancelled")
@@ -351,8 +340,8 @@ def test_a_body_that_does_not_say_which_begins_nothing(site, body):
 
 
 @pytest.mark.parametrize("who", ["maintainer", "admin by a token for reading", "nobody"])
-def test_to_everyone_else_it_does_not_exist(site, who):
-    number = begun(site)
+def test_a_collection_does_not_exist_for_others_than_administrators(site, who):
+    number = begin(site)
     client = site.app.test_client()
     headers = {}
     if who == "maintainer":

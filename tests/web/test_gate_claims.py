@@ -9,13 +9,11 @@ import pytest
 
 from registry_ui.jobs.pruning import prune
 from registry_ui.models import TagClaim, utc_now
+from tests.support.gate_requests import APP, ask, assert_passes, assert_refused, bearer, holds
 from tests.unit.hostile_registry import always
 from tests.web.support import event_of
-from tests.web.test_gate import APP, acme, ask, assert_passes, assert_refused, bearer, holds
 
 pytestmark = pytest.mark.both_databases
-
-__all__ = ["acme"]
 
 SOON = "your last push of tag v1 may not have ended: try again in 5 seconds"
 LATE = "the last push of tag v1 did not finish: try again in 15 seconds"
@@ -27,21 +25,21 @@ def let_pass(site, seconds):
     site.change(TagClaim, {"until": until}, tag="v1")
 
 
-def test_of_two_pushes_of_a_new_tag_one_wins(acme):
-    first, second = bearer(acme, "dev"), bearer(acme, "dev")
-    assert_passes(ask(acme, "PUT", "v1", token=first))
+def test_of_two_pushes_of_a_new_tag_one_wins(gated_site):
+    first, second = bearer(gated_site, "dev"), bearer(gated_site, "dev")
+    assert_passes(ask(gated_site, "PUT", "v1", token=first))
     words = "tag v1 is being pushed by someone else: try again in 15 seconds"
-    assert_refused(ask(acme, "PUT", "v1", token=second), words)
-    assert_passes(ask(acme, "PUT", "v2", token=second))
-    assert_passes(ask(acme, "PUT", "v1", repository=f"{APP}/web"))
+    assert_refused(ask(gated_site, "PUT", "v1", token=second), words)
+    assert_passes(ask(gated_site, "PUT", "v2", token=second))
+    assert_passes(ask(gated_site, "PUT", "v1", repository=f"{APP}/web"))
 
 
-def test_of_many_pushes_with_one_token_one_wins(acme):
+def test_of_many_pushes_with_one_token_one_wins(gated_site):
     """The gate sees no content, so it can't tell a retry from another image."""
-    token = bearer(acme, "dev")
+    token = bearer(gated_site, "dev")
 
     def push(_number):
-        return ask(acme, "PUT", "v1", token=token)
+        return ask(gated_site, "PUT", "v1", token=token)
 
     with ThreadPoolExecutor(6) as pool:
         answers = list(pool.map(push, range(12)))
@@ -51,35 +49,35 @@ def test_of_many_pushes_with_one_token_one_wins(acme):
         assert_refused(answer, SOON)
 
 
-def test_a_push_whose_answer_was_lost_is_repeated_once_after_some_seconds(acme):
-    token = bearer(acme, "dev")
-    assert_passes(ask(acme, "PUT", "v1", token=token))
-    let_pass(acme, 4.5)
-    assert_refused(ask(acme, "PUT", "v1", token=token), SOON)
-    let_pass(acme, 0.6)
-    assert_passes(ask(acme, "PUT", "v1", token=token))
-    assert_refused(ask(acme, "PUT", "v1", token=token), LATE)
-    let_end(acme)
-    assert_passes(ask(acme, "PUT", "v1", token=token))
+def test_a_push_whose_answer_was_lost_is_repeated_once_after_some_seconds(gated_site):
+    token = bearer(gated_site, "dev")
+    assert_passes(ask(gated_site, "PUT", "v1", token=token))
+    let_pass(gated_site, 4.5)
+    assert_refused(ask(gated_site, "PUT", "v1", token=token), SOON)
+    let_pass(gated_site, 0.6)
+    assert_passes(ask(gated_site, "PUT", "v1", token=token))
+    assert_refused(ask(gated_site, "PUT", "v1", token=token), LATE)
+    let_end(gated_site)
+    assert_passes(ask(gated_site, "PUT", "v1", token=token))
 
 
-def test_a_retry_that_is_refused_leaves_the_claim_to_the_first_push(acme, registry):
-    token = bearer(acme, "dev")
-    assert_passes(ask(acme, "PUT", "v1", token=token))
-    let_pass(acme, 6)
+def test_a_retry_that_is_refused_leaves_the_claim_to_the_first_push(gated_site, registry):
+    token = bearer(gated_site, "dev")
+    assert_passes(ask(gated_site, "PUT", "v1", token=token))
+    let_pass(gated_site, 6)
     registry.answer = always(500)
-    assert ask(acme, "PUT", "v1", token=token).status_code == 503
+    assert ask(gated_site, "PUT", "v1", token=token).status_code == 503
     holds(registry, {})
-    assert ask(acme, "PUT", "v1", "maintainer").status_code == 403
+    assert ask(gated_site, "PUT", "v1", "maintainer").status_code == 403
 
 
-def test_a_claim_lasts_for_seconds(acme):
-    assert_passes(ask(acme, "PUT", "v1"))
-    (claim,) = acme.rows(TagClaim)
+def test_a_claim_lasts_for_seconds(gated_site):
+    assert_passes(ask(gated_site, "PUT", "v1"))
+    (claim,) = gated_site.rows(TagClaim)
     assert timedelta(seconds=10) < claim.until - utc_now() <= timedelta(seconds=15)
-    let_end(acme)
-    assert_passes(ask(acme, "PUT", "v1", "maintainer"))
-    (claim,) = acme.rows(TagClaim)
+    let_end(gated_site)
+    assert_passes(ask(gated_site, "PUT", "v1", "maintainer"))
+    (claim,) = gated_site.rows(TagClaim)
     assert claim.subject == "maintainer"
 
 
@@ -88,83 +86,83 @@ def let_end(site, seconds=0.0):
     site.change(TagClaim, {"until": utc_now() - timedelta(seconds=seconds)}, tag="v1")
 
 
-def test_asking_again_does_not_prolong_a_claim(acme):
-    token = bearer(acme, "dev")
-    assert_passes(ask(acme, "PUT", "v1", token=token))
-    let_pass(acme, 8)
-    until = acme.row(TagClaim).until
-    assert_passes(ask(acme, "PUT", "v1", token=token))
-    assert acme.row(TagClaim).until < until
+def test_asking_again_does_not_prolong_a_claim(gated_site):
+    token = bearer(gated_site, "dev")
+    assert_passes(ask(gated_site, "PUT", "v1", token=token))
+    let_pass(gated_site, 8)
+    until = gated_site.row(TagClaim).until
+    assert_passes(ask(gated_site, "PUT", "v1", token=token))
+    assert gated_site.row(TagClaim).until < until
     # What little is left of it would end before another push is written.
-    assert_refused(ask(acme, "PUT", "v1", token=token), LATE)
+    assert_refused(ask(gated_site, "PUT", "v1", token=token), LATE)
 
 
-def test_after_a_claim_that_kept_others_waiting_for_nothing_they_go_first(acme):
+def test_after_a_claim_that_kept_others_waiting_for_nothing_they_go_first(gated_site):
     """However many names somebody has, they do not hold up a release by asking alone."""
     words = "your last push of tag v1 did not finish, and others wait: try in a minute"
-    assert_passes(ask(acme, "PUT", "v1", "dev"))
-    assert ask(acme, "PUT", "v1", "owner").status_code == 403
-    let_end(acme)
-    assert_refused(ask(acme, "PUT", "v1", "dev"), words)
-    assert_passes(ask(acme, "PUT", "v1", "maintainer"))
-    assert ask(acme, "PUT", "v1", "owner").status_code == 403
-    let_end(acme)
+    assert_passes(ask(gated_site, "PUT", "v1", "dev"))
+    assert ask(gated_site, "PUT", "v1", "owner").status_code == 403
+    let_end(gated_site)
+    assert_refused(ask(gated_site, "PUT", "v1", "dev"), words)
+    assert_passes(ask(gated_site, "PUT", "v1", "maintainer"))
+    assert ask(gated_site, "PUT", "v1", "owner").status_code == 403
+    let_end(gated_site)
     for who in ("dev", "maintainer"):
-        assert_refused(ask(acme, "PUT", "v1", who), words)
-    assert_passes(ask(acme, "PUT", "v1", "owner"))
+        assert_refused(ask(gated_site, "PUT", "v1", who), words)
+    assert_passes(ask(gated_site, "PUT", "v1", "owner"))
 
 
-def test_a_push_that_failed_is_repeated_at_once_if_nobody_else_waits(acme):
-    assert_passes(ask(acme, "PUT", "v1"))
-    assert ask(acme, "PUT", "v1").status_code == 403  # another push of the same user
-    let_end(acme)
-    assert_passes(ask(acme, "PUT", "v1"))
+def test_a_push_that_failed_is_repeated_at_once_if_nobody_else_waits(gated_site):
+    assert_passes(ask(gated_site, "PUT", "v1"))
+    assert ask(gated_site, "PUT", "v1").status_code == 403  # another push of the same user
+    let_end(gated_site)
+    assert_passes(ask(gated_site, "PUT", "v1"))
 
 
-def test_others_go_first_for_a_minute_only(acme):
-    assert_passes(ask(acme, "PUT", "v1"))
-    assert ask(acme, "PUT", "v1", "owner").status_code == 403
-    let_end(acme, 61)
-    assert_passes(ask(acme, "PUT", "v1"))
+def test_others_go_first_for_a_minute_only(gated_site):
+    assert_passes(ask(gated_site, "PUT", "v1"))
+    assert ask(gated_site, "PUT", "v1", "owner").status_code == 403
+    let_end(gated_site, 61)
+    assert_passes(ask(gated_site, "PUT", "v1"))
 
 
-def test_a_push_that_ended_makes_nobody_wait(acme):
-    assert_passes(ask(acme, "PUT", "v1"))
-    assert ask(acme, "PUT", "v1", "owner").status_code == 403
-    acme.deliver(event_of("push", APP, "v1", by="dev"))
-    let_end(acme)
-    assert_passes(ask(acme, "PUT", "v1"))  # it was deleted since
+def test_a_push_that_ended_makes_nobody_wait(gated_site):
+    assert_passes(ask(gated_site, "PUT", "v1"))
+    assert ask(gated_site, "PUT", "v1", "owner").status_code == 403
+    gated_site.deliver(event_of("push", APP, "v1", by="dev"))
+    let_end(gated_site)
+    assert_passes(ask(gated_site, "PUT", "v1"))  # it was deleted since
 
 
-def test_nobody_claims_more_tags_than_they_could_be_pushing(acme):
+def test_nobody_claims_more_tags_than_they_could_be_pushing(gated_site):
     for number in range(50):
-        assert_passes(ask(acme, "PUT", f"v{number}"))
+        assert_passes(ask(gated_site, "PUT", f"v{number}"))
     words = "too many of your pushes are unfinished: try again in 15 seconds"
-    assert_refused(ask(acme, "PUT", "v50"), words)
-    assert_passes(ask(acme, "PUT", "v50", "maintainer"))
-    acme.deliver(event_of("push", APP, "v1", by="dev"))
-    acme.change(TagClaim, {"until": utc_now() - timedelta(seconds=1)}, tag="v1")
-    assert_passes(ask(acme, "PUT", "v51"))
+    assert_refused(ask(gated_site, "PUT", "v50"), words)
+    assert_passes(ask(gated_site, "PUT", "v50", "maintainer"))
+    gated_site.deliver(event_of("push", APP, "v1", by="dev"))
+    gated_site.change(TagClaim, {"until": utc_now() - timedelta(seconds=1)}, tag="v1")
+    assert_passes(ask(gated_site, "PUT", "v51"))
 
 
-def test_a_refused_push_holds_no_claim(acme, registry):
+def test_a_refused_push_holds_no_claim(gated_site, registry):
     holds(registry, {"v1": "a"})
-    assert ask(acme, "PUT", "v1").status_code == 403
-    assert acme.rows(TagClaim) == []
+    assert ask(gated_site, "PUT", "v1").status_code == 403
+    assert gated_site.rows(TagClaim) == []
 
 
-def test_the_event_of_the_push_ends_the_claim_a_moment_later(acme):
-    assert_passes(ask(acme, "PUT", "v1"))
-    acme.deliver(event_of("push", APP, "v1", by="dev"))
-    (claim,) = acme.rows(TagClaim)
+def test_the_event_of_the_push_ends_the_claim_a_moment_later(gated_site):
+    assert_passes(ask(gated_site, "PUT", "v1"))
+    gated_site.deliver(event_of("push", APP, "v1", by="dev"))
+    (claim,) = gated_site.rows(TagClaim)
     # The registry tells of a push before the tag can be read.
     assert timedelta() < claim.until - utc_now() <= timedelta(seconds=3)
 
 
-def test_claims_that_ended_are_forgotten_by_night(acme):
-    assert_passes(ask(acme, "PUT", "v1"))
-    assert_passes(ask(acme, "PUT", "v2"))
-    acme.change(TagClaim, {"until": utc_now() - timedelta(seconds=1)}, tag="v1")
-    with acme.app.app_context():
+def test_claims_that_ended_are_forgotten_by_night(gated_site):
+    assert_passes(ask(gated_site, "PUT", "v1"))
+    assert_passes(ask(gated_site, "PUT", "v2"))
+    gated_site.change(TagClaim, {"until": utc_now() - timedelta(seconds=1)}, tag="v1")
+    with gated_site.app.app_context():
         prune()
-    assert [claim.tag for claim in acme.rows(TagClaim)] == ["v2"]
+    assert [claim.tag for claim in gated_site.rows(TagClaim)] == ["v2"]

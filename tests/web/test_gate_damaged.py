@@ -7,13 +7,12 @@ from datetime import timedelta
 
 import pytest
 
+from registry_ui.catalog import live_tags
 from registry_ui.models import ProtectionRule, ProtectionViolation, Tag, TagClaim, utc_now
+from tests.support.gate_requests import JSON, ask, assert_passes, assert_refused
 from tests.support.html import Page
 from tests.unit.hostile_registry import Answer
 from tests.web.support import digest, event_of
-from tests.web.test_gate import JSON, acme, ask, assert_passes, assert_refused
-
-__all__ = ["acme"]
 
 APP = "acme/app"
 HINT = " and can't be read: a Maintainer can push it again or remove it"
@@ -30,7 +29,7 @@ def damage(request):
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
     """Ask for a damaged tag again without a pause."""
-    monkeypatch.setattr("registry_ui.catalog.live_tags.PAUSES", (0.0, 0.0))
+    monkeypatch.setattr(live_tags, "PAUSES", (0.0, 0.0))
 
 
 def holds(registry, readable, damaged=(), damage="missing"):
@@ -50,13 +49,13 @@ def holds(registry, readable, damaged=(), damage="missing"):
 
 
 @pytest.fixture(params=["marked", "not yet noticed"])
-def released(acme, registry, damage, request):
+def released(gated_site, registry, damage, request):
     """A project whose immutable v1 was pushed, indexed, and damaged in the registry's storage."""
-    acme.image(APP, "v1", "main", digests="ab")
+    gated_site.image(APP, "v1", "main", digests="ab")
     if request.param == "marked":
-        acme.change(Tag, {"damage": damage}, name="v1")
+        gated_site.change(Tag, {"damage": damage}, name="v1")
     holds(registry, {"main": "b"}, ["v1"], damage)
-    return acme
+    return gated_site
 
 
 @pytest.mark.parametrize("who", ["maintainer", "owner", "admin"])
@@ -71,26 +70,26 @@ def test_its_content_can_be_pushed_again_by_its_digest(released):
     assert_passes(ask(released, "PUT", digest("a"), "dev"))
 
 
-def test_a_tag_that_was_deleted_is_pushed_before_the_index_knows_of_it(acme, registry):
-    acme.image(APP, "v1", "main", digests="ab")
+def test_a_tag_that_was_deleted_is_pushed_before_the_index_knows_of_it(gated_site, registry):
+    gated_site.image(APP, "v1", "main", digests="ab")
     holds(registry, {"main": "b"})
-    assert_passes(ask(acme, "PUT", "v1"))
+    assert_passes(ask(gated_site, "PUT", "v1"))
 
 
-def test_a_tag_that_is_only_still_listed_after_its_removal_is_new(acme, registry):
-    acme.image(APP, "v1", "v2", digests="ab")
-    acme.change(Tag, {"damage": "removed", "digest": None}, name="v1")
+def test_a_tag_that_is_only_still_listed_after_its_removal_is_new(gated_site, registry):
+    gated_site.image(APP, "v1", "v2", digests="ab")
+    gated_site.change(Tag, {"damage": "removed", "digest": None}, name="v1")
     holds(registry, {"v2": "b"}, ["v1"])
-    assert_passes(ask(acme, "PUT", "v1"))
+    assert_passes(ask(gated_site, "PUT", "v1"))
 
 
-def test_a_tag_that_fails_once_is_readable(acme, registry):
-    acme.image(APP, "v1", digests="a")
+def test_a_tag_that_fails_once_is_readable(gated_site, registry):
+    gated_site.image(APP, "v1", digests="a")
     holds(registry, {"v1": "a"})
     whole, failures = registry.answer, iter([Answer(500, {"errors": [{"code": "UNKNOWN"}]}, JSON)])
     registry.answer = lambda asked: next(failures, None) or whole(asked)
     for who in ("dev", "owner"):
-        assert_refused(ask(acme, "PUT", "v1", who), "tag v1 is immutable in acme/app")
+        assert_refused(ask(gated_site, "PUT", "v1", who), "tag v1 is immutable in acme/app")
 
 
 def test_a_rule_for_owners_holds_for_a_damaged_tag_too(released):
@@ -100,13 +99,15 @@ def test_a_rule_for_owners_holds_for_a_damaged_tag_too(released):
     assert_passes(ask(released, "PUT", "v1", "owner"))
 
 
-def test_a_damaged_signature_of_an_immutable_tag_is_not_replaced_either(acme, registry, damage):
+def test_a_damaged_signature_of_an_immutable_tag_is_not_replaced_either(
+    gated_site, registry, damage
+):
     tag = digest("a").replace(":", "-") + ".sig"
-    acme.image(APP, "v1", tag, digests="ac")
+    gated_site.image(APP, "v1", tag, digests="ac")
     holds(registry, {"v1": "a"}, [tag], damage)
     words = f"tag {tag} belongs to v1, which is immutable in acme/app"
-    assert_refused(ask(acme, "PUT", tag, "dev"), words + HINT)
-    assert_passes(ask(acme, "PUT", tag, "maintainer"))
+    assert_refused(ask(gated_site, "PUT", tag, "dev"), words + HINT)
+    assert_passes(ask(gated_site, "PUT", tag, "maintainer"))
 
 
 def test_what_a_damaged_tag_may_need_is_not_deleted_and_the_answer_says_what_helps(
@@ -121,10 +122,10 @@ def test_what_a_damaged_tag_may_need_is_not_deleted_and_the_answer_says_what_hel
     assert_refused(ask(released, "DELETE", digest("b")), words.replace("v1", "v9"))
 
 
-def test_a_new_tag_costs_the_registry_one_question(acme, registry):
-    ask(acme, "PUT", "main")  # notes that the gate is in use
+def test_a_new_tag_costs_the_registry_one_question(gated_site, registry):
+    ask(gated_site, "PUT", "main")  # notes that the gate is in use
     holds(registry, {})
-    assert_passes(ask(acme, "PUT", "v1"))
+    assert_passes(ask(gated_site, "PUT", "v1"))
     assert len(registry.asked) == 1
 
 

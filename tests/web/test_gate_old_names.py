@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import pytest
 
+from tests.support.gate_requests import ask, assert_passes, assert_refused
 from tests.web.support import digest
-from tests.web.test_gate import acme, ask, assert_passes, assert_refused
-
-__all__ = ["acme"]
 
 MOVED = "has moved to {}; the old name can be pulled until 24 December 2030"
 
 
 @pytest.fixture
-def renamed(acme):
+def renamed(gated_site):
     """acme/free was acme/was; in acme/app, the image new was old; each name can be pulled."""
-    number = acme.move("acme/free", "grace", source="acme/was", target="acme/free")
-    acme.former("acme/was", "acme/free", number)
-    acme.former("acme/app/old", "acme/app/new", number, exact=True)
-    return acme
+    number = gated_site.move("acme/free", "grace", source="acme/was", target="acme/free")
+    gated_site.former("acme/was", "acme/free", number)
+    gated_site.former("acme/app/old", "acme/app/new", number, exact=True)
+    return gated_site
 
 
 @pytest.mark.parametrize("who", ["dev", "maintainer", "owner", "admin"])

@@ -8,7 +8,7 @@ from unittest import mock
 
 import pytest
 
-from registry_ui.accounts import password_checks, throttle
+from registry_ui.accounts import authentication, password_checks, throttle
 from registry_ui.accounts.password_cache import cached_passwords
 from registry_ui.accounts.password_checks import Priority
 from registry_ui.accounts.throttle import LIMIT, WINDOW
@@ -17,8 +17,6 @@ from registry_ui.token_auth.decision_log import decision_log
 from tests.support.processes import until
 from tests.web.browser import Browser
 from tests.web.support import PASSWORD, basic
-
-VERIFY = "registry_ui.accounts.authentication.verify_password"
 
 
 def by_page(site, username, password, address):
@@ -46,7 +44,7 @@ def alice(site, monkeypatch):
     """Accounts whose passwords take no work to compare."""
     site.users("alice", "bob")
     quick = mock.Mock(side_effect=lambda h, p, **_: h is not None and p == PASSWORD)
-    monkeypatch.setattr(VERIFY, quick)
+    monkeypatch.setattr(authentication, "verify_password", quick)
     return site
 
 
@@ -77,7 +75,7 @@ def forget_refusals(site):
 
 
 def test_too_many_failures_are_stopped_before_any_work(door, alice):
-    with mock.patch(VERIFY) as work:
+    with mock.patch.object(authentication, "verify_password") as work:
         assert door().status_code == 429
         with alice.statements() as repeated:
             assert door("ALICE").status_code == 429
@@ -244,7 +242,7 @@ class Verifying:
 @pytest.fixture
 def verifying(alice, monkeypatch):
     work = Verifying()
-    monkeypatch.setattr(VERIFY, work)
+    monkeypatch.setattr(authentication, "verify_password", work)
     threads, statuses = [], []
 
     def guess(username, address, password="x"):

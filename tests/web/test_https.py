@@ -55,7 +55,7 @@ def test_browsers_are_told_to_come_by_https(make_app, url):
     assert HSTS not in make_app().test_client().get(url).headers
 
 
-def test_how_long_is_a_setting_and_zero_makes_them_forget_it(make_app):
+def test_browsers_come_by_https_as_long_as_the_setting_says(make_app):
     for seconds, expected in ((300, "max-age=300"), (0, "max-age=0")):
         client = make_app(public_url=PUBLIC, hsts_seconds=seconds).test_client()
         assert client.get("/-/sign-in").headers.get(HSTS) == expected

@@ -6,24 +6,18 @@ Locked in different orders, PostgreSQL cancels one of them, and a page answers 5
 from __future__ import annotations
 
 import threading
-import time
 
 import pytest
-from sqlalchemy import text
 
-from registry_ui.db.session import db
 from registry_ui.events import apply
 from registry_ui.models import ContainerImage, RegistryEvent, Tag
+from tests.support.database_locks import wait_until_locked
 from tests.web.support import event_of
 
 pytestmark = pytest.mark.both_databases
 
 IMAGE = "acme/app/web"
 LIST = "/acme/app/-/images/web"
-WAITING = text(
-    "SELECT count(*) FROM pg_stat_activity"
-    " WHERE datname = current_database() AND wait_event_type = 'Lock'"
-)
 
 
 @pytest.fixture
@@ -75,16 +69,6 @@ def meanwhile(site, monkeypatch):
         return result
 
     return arrange
-
-
-def wait_until_locked(thread):
-    """Wait until a connection waits for a lock, or a thread has ended."""
-    if db.engine.dialect.name == "sqlite":
-        return  # Only one transaction can write, so there are no two orders.
-    end = time.monotonic() + 60
-    with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        while thread.is_alive() and not connection.scalar(WAITING):
-            assert time.monotonic() < end
 
 
 @pytest.mark.parametrize("address", ["/-/rows", "", "/-/tags/2.0"])

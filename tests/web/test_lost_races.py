@@ -33,9 +33,9 @@ from registry_ui.removals.plan import RemovalPlan
 from registry_ui.retention import service as retention
 from registry_ui.retention.rules import Rules
 from registry_ui.trash import service as trash
+from tests.support.database_locks import wait_until_locked
 from tests.support.moves import fill_acme, plan
 from tests.web.support import digest, event_of
-from tests.web.test_index_locks import wait_until_locked
 
 IMAGE = "acme/app/web"
 

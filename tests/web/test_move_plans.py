@@ -8,15 +8,8 @@ import pytest
 
 from registry_ui.models import Fence, Move, Tag, UnassignedRepository, utc_now
 from tests.support.html import Page
-from tests.support.moves import fill_acme, plan
+from tests.support.moves import plan
 from tests.web.support import basic
-
-
-@pytest.fixture
-def acme(site):
-    """A group with an owner, and another one in which they may do nothing."""
-    return fill_acme(site)
-
 
 # -- what is refused -------------------------------------------------------------
 
@@ -53,13 +46,13 @@ def reserve(site):
 
 
 @pytest.mark.parametrize(("path", "target", "words"), REFUSED)
-def test_a_path_that_cant_be_used_is_refused_in_words(acme, path, target, words):
+def test_a_path_that_cant_be_used_is_refused_in_words(two_groups, path, target, words):
     if path == "acme/app":
-        reserve(acme)
-    answer, text = plan(acme, path, target)
+        reserve(two_groups)
+    answer, text = plan(two_groups, path, target)
     assert answer.status_code == 422
     assert words in text
-    assert acme.rows(Move, state="planned") == []
+    assert two_groups.rows(Move, state="planned") == []
 
 
 IMAGES = [
@@ -72,38 +65,38 @@ IMAGES = [
 
 
 @pytest.mark.parametrize(("target", "words"), IMAGES)
-def test_a_name_that_an_image_cant_have_is_refused_in_words(acme, target, words):
-    answer, text = plan(acme, "acme/app", target, image="web")
+def test_a_name_that_an_image_cant_have_is_refused_in_words(two_groups, target, words):
+    answer, text = plan(two_groups, "acme/app", target, image="web")
     assert answer.status_code == 422
     assert words in text
 
 
-def test_a_tag_that_a_rule_keeps_keeps_its_image_where_it_is(acme):
-    acme.rule("acme/app", "v2")
-    answer, text = plan(acme, "acme/app", "acme/other/web", image="web")
+def test_a_tag_that_a_rule_keeps_keeps_its_image_where_it_is(two_groups):
+    two_groups.rule("acme/app", "v2")
+    answer, text = plan(two_groups, "acme/app", "acme/other/web", image="web")
     assert answer.status_code == 422
     assert "Tag v2 is immutable in acme/app/web." in text
 
 
-def test_a_tag_that_a_rule_would_not_let_one_push_comes_by_no_move(acme):
-    acme.rule("acme/other", "v*", "maintainer")
-    acme.member("acme/app", "worker", "maintainer")
-    answer, text = plan(acme, "acme/app", "acme/other/web", "worker", image="web")
+def test_a_tag_that_a_rule_would_not_let_one_push_comes_by_no_move(two_groups):
+    two_groups.rule("acme/other", "v*", "maintainer")
+    two_groups.member("acme/app", "worker", "maintainer")
+    answer, text = plan(two_groups, "acme/app", "acme/other/web", "worker", image="web")
     assert answer.status_code == 422
     assert "Tag v1 is protected in acme/other/web: push needs Maintainer." in text
-    assert plan(acme, "acme/app", "acme/other/web", image="web")[0].status_code == 302
+    assert plan(two_groups, "acme/app", "acme/other/web", image="web")[0].status_code == 302
 
 
-def test_a_personal_namespace_keeps_the_name_of_its_account(acme):
-    answer, text = plan(acme, "owner", "free", "owner")
+def test_a_personal_namespace_keeps_the_name_of_its_account(two_groups):
+    answer, text = plan(two_groups, "owner", "free", "owner")
     assert answer.status_code == 422
     assert "has the name of its account" in text
-    assert "Rename or move" not in acme.browser("owner").get("/owner/-/settings").text
+    assert "Rename or move" not in two_groups.browser("owner").get("/owner/-/settings").text
 
 
-def test_what_is_being_deleted_or_moved_is_not_moved(acme):
-    acme.move("acme/app", "copying", target="acme/first")
-    answer = acme.browser("owner").post("/acme/-/move", {"target": "free"})
+def test_what_is_being_deleted_or_moved_is_not_moved(two_groups):
+    two_groups.move("acme/app", "copying", target="acme/first")
+    answer = two_groups.browser("owner").post("/acme/-/move", {"target": "free"})
     assert answer.status_code == 409
     assert "being moved already" in Page(answer.text).text
 
@@ -111,16 +104,16 @@ def test_what_is_being_deleted_or_moved_is_not_moved(acme):
 # -- the plan --------------------------------------------------------------------
 
 
-def test_the_plan_says_who_gains_and_who_loses_what(acme):
-    acme.user("root", admin=True)
-    acme.member("elsewhere", "worker", "guest")
-    acme.member("acme/app", "owner", "owner")
-    acme.deploy_token("acme", "read_registry")
-    acme.deploy_token("elsewhere", "read_registry")
-    acme.access_token("owner", "read_registry", reach="acme")
-    acme.access_token("owner", "read_registry", reach="acme/app/web")
-    answer, _ = plan(acme, "acme/app", "elsewhere/app2", "root")
-    page = Page(acme.browser("root").get(answer.headers["Location"]).text).text
+def test_the_plan_says_who_gains_and_who_loses_what(two_groups):
+    two_groups.user("root", admin=True)
+    two_groups.member("elsewhere", "worker", "guest")
+    two_groups.member("acme/app", "owner", "owner")
+    two_groups.deploy_token("acme", "read_registry")
+    two_groups.deploy_token("elsewhere", "read_registry")
+    two_groups.access_token("owner", "read_registry", reach="acme")
+    two_groups.access_token("owner", "read_registry", reach="acme/app/web")
+    answer, _ = plan(two_groups, "acme/app", "elsewhere/app2", "root")
+    page = Page(two_groups.browser("root").get(answer.headers["Location"]).text).text
     assert "boss none Owner" in page
     assert "worker Developer Guest" in page
     assert (
@@ -155,87 +148,87 @@ def test_the_new_pull_command_of_a_plan_has_a_tag_that_exists(site, tags, shown)
     assert commands == [f"docker pull {host}/acme/new/store{shown}"]
 
 
-def test_the_plan_of_an_image_says_that_everyone_can_pull_it_then(acme):
-    answer, _ = plan(acme, "acme/app", "acme/other/web", image="web")
-    page = Page(acme.browser("owner").get(answer.headers["Location"]).text).text
+def test_the_plan_of_an_image_says_that_everyone_can_pull_it_then(two_groups):
+    answer, _ = plan(two_groups, "acme/app", "acme/other/web", image="web")
+    page = Page(two_groups.browser("owner").get(answer.headers["Location"]).text).text
     assert "anyone can pull it then, without signing in" in page
 
 
 @pytest.mark.both_databases
-def test_who_looks_after_one_end_only_is_not_told_who_is_a_member_of_the_other(acme):
-    acme.users("here", "there", "ninotchka", "vassilissa")
+def test_who_looks_after_one_end_only_is_not_told_who_is_a_member_of_the_other(two_groups):
+    two_groups.users("here", "there", "ninotchka", "vassilissa")
     for path, lead, member in (
         ("acme/app", "here", "ninotchka"),
         ("elsewhere/app", "there", "vassilissa"),
     ):
-        acme.member(path, lead, "maintainer")
-        acme.member(path, member, "guest")
-    acme.member("elsewhere/app", "owner", "developer")
-    address = plan(acme, "acme/app", "elsewhere/app/web", image="web")[0].headers["Location"]
-    number = acme.row(Move).id
+        two_groups.member(path, lead, "maintainer")
+        two_groups.member(path, member, "guest")
+    two_groups.member("elsewhere/app", "owner", "developer")
+    address = plan(two_groups, "acme/app", "elsewhere/app/web", image="web")[0].headers["Location"]
+    number = two_groups.row(Move).id
 
     def told(who, path):
-        page = acme.browser(who).get(f"/{path}/-/moves/{number}").text
-        auth = basic(who, acme.access_token(who, "api"))
+        page = two_groups.browser(who).get(f"/{path}/-/moves/{number}").text
+        auth = basic(who, two_groups.access_token(who, "api"))
         address = f"/api/v4/projects/{path}/-/moves/{number}"
-        text = page + acme.browser().get(address, headers=auth).text
+        text = page + two_groups.browser().get(address, headers=auth).text
         return {name for name in ("ninotchka", "vassilissa") if name in text}
 
     assert address == f"/acme/app/-/moves/{number}"
     assert told("here", "acme/app") == set()
-    acme.change(Move, {"switched_at": utc_now(), "state": "grace"})
+    two_groups.change(Move, {"switched_at": utc_now(), "state": "grace"})
     assert told("there", "elsewhere/app") == set()
     assert told("owner", "acme/app") == {"ninotchka", "vassilissa"}
 
 
-def test_a_token_for_the_root_image_opens_no_move_of_another(acme):
-    plan(acme, "acme/app", "acme/other/web", image="web")
-    number = acme.row(Move).id
+def test_a_token_for_the_root_image_opens_no_move_of_another(two_groups):
+    plan(two_groups, "acme/app", "acme/other/web", image="web")
+    number = two_groups.row(Move).id
     found = []
     for exact in (True, False):
         bound = {"reach": "acme/app", "reach_exact": exact, "name": str(exact)}
-        auth = basic("owner", acme.access_token("owner", "api", **bound))
+        auth = basic("owner", two_groups.access_token("owner", "api", **bound))
         address = f"/api/v4/projects/acme/app/-/moves/{number}"
-        found.append(acme.browser().get(address, headers=auth).status_code)
+        found.append(two_groups.browser().get(address, headers=auth).status_code)
     assert found == [404, 200]
 
 
-def test_who_looks_after_a_project_finds_its_move_again(acme):
-    number = acme.move("acme/app", "copying")
+def test_who_looks_after_a_project_finds_its_move_again(two_groups):
+    number = two_groups.move("acme/app", "copying")
     address = f"/acme/app/-/moves/{number}"
-    assert address in acme.browser("owner").get("/acme/app").text
-    assert address not in acme.browser("worker").get("/acme/app").text
-    assert "0 of 0 tags" in Page(acme.browser("owner").get(address).text).text
+    assert address in two_groups.browser("owner").get("/acme/app").text
+    assert address not in two_groups.browser("worker").get("/acme/app").text
+    assert "0 of 0 tags" in Page(two_groups.browser("owner").get(address).text).text
 
 
-def test_nothing_begins_before_the_path_is_typed(acme):
-    answer, _ = plan(acme, "acme/app", "acme/new")
+def test_nothing_begins_before_the_path_is_typed(two_groups):
+    answer, _ = plan(two_groups, "acme/app", "acme/new")
     address = answer.headers["Location"]
-    refused = acme.browser("owner").post(f"{address}/confirm", {"confirm": "acme/new"})
+    refused = two_groups.browser("owner").post(f"{address}/confirm", {"confirm": "acme/new"})
     assert refused.status_code == 422
     assert "Type acme/app to confirm." in Page(refused.text).text
-    assert acme.row(Move).state == "planned"
-    assert acme.rows(Fence) == []
+    assert two_groups.row(Move).state == "planned"
+    assert two_groups.rows(Fence) == []
 
 
-def test_a_plan_whose_path_was_taken_meanwhile_does_not_begin(acme):
-    answer, _ = plan(acme, "acme/app", "acme/new")
-    acme.project("acme/new")
+def test_a_plan_whose_path_was_taken_meanwhile_does_not_begin(two_groups):
+    answer, _ = plan(two_groups, "acme/app", "acme/new")
+    two_groups.project("acme/new")
     address = answer.headers["Location"]
-    refused = acme.browser("owner").post(f"{address}/confirm", {"confirm": "acme/app"})
+    refused = two_groups.browser("owner").post(f"{address}/confirm", {"confirm": "acme/app"})
     assert refused.status_code == 409
     assert "is taken" in Page(refused.text).text
-    assert acme.browser("owner").post(f"{address}/cancel").status_code == 302
-    assert acme.row(Move).state == "cancelled"
+    assert two_groups.browser("owner").post(f"{address}/cancel").status_code == 302
+    assert two_groups.row(Move).state == "cancelled"
 
 
-def test_whoever_lost_the_right_since_the_plan_begins_nothing(acme):
-    answer, _ = plan(acme, "acme/app", "acme/new")
-    acme.change(Move, {"requested_by": "worker"})
-    acme.user("late")
-    acme.member("acme/app", "late", "owner")
+def test_whoever_lost_the_right_since_the_plan_begins_nothing(two_groups):
+    answer, _ = plan(two_groups, "acme/app", "acme/new")
+    two_groups.change(Move, {"requested_by": "worker"})
+    two_groups.user("late")
+    two_groups.member("acme/app", "late", "owner")
     address = answer.headers["Location"]
-    refused = acme.browser("late").post(f"{address}/confirm", {"confirm": "acme/app"})
+    refused = two_groups.browser("late").post(f"{address}/confirm", {"confirm": "acme/app"})
     assert refused.status_code == 403
     assert "in which you may create something" in Page(refused.text).text
 
@@ -243,9 +236,9 @@ def test_whoever_lost_the_right_since_the_plan_begins_nothing(acme):
 # -- programs -----------------------------------------------------------------------
 
 
-def test_a_program_plans_looks_and_discards(acme):
-    headers = {"Authorization": f"Bearer {acme.access_token('owner', 'api')}"}
-    client = acme.app.test_client()
+def test_a_program_plans_looks_and_discards(two_groups):
+    headers = {"Authorization": f"Bearer {two_groups.access_token('owner', 'api')}"}
+    client = two_groups.app.test_client()
     url = "/api/v4/projects/acme/app/-/moves"
     planned = client.post(url, json={"to": "acme/new"}, headers=headers)
     assert planned.status_code == 201
@@ -257,7 +250,9 @@ def test_a_program_plans_looks_and_discards(acme):
     assert client.post(f"{one}/confirm", headers=headers).status_code == 409
     for body in ({"to": 3}, {"to": "acme/x", "image": 4}, []):
         assert client.post(url, json=body, headers=headers).status_code == 422
-    weak = {"Authorization": f"Bearer {acme.access_token('owner', 'read_registry', name='r')}"}
+    weak = {
+        "Authorization": f"Bearer {two_groups.access_token('owner', 'read_registry', name='r')}"
+    }
     assert client.post(url, json={"to": "acme/new"}, headers=weak).status_code == 403
     of_group = client.post("/api/v4/namespaces/acme/-/moves", json={"to": "free"}, headers=headers)
     assert of_group.status_code == 201

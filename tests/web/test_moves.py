@@ -23,85 +23,85 @@ from registry_ui.models import (
     Place,
     utc_now,
 )
+from registry_ui.moves import runner, transfer
 from registry_ui.moves.lease import claim
 from registry_ui.moves.switchover import switch
+from registry_ui.operations import lease as operation_lease
 from registry_ui.operations.errors import Canceled, Deferred
 from registry_ui.operations.write_freeze import EVERYWHERE, lift_fence, raise_fence, writers_until
 from tests.support.html import Page
-from tests.support.moves import fill_acme, plan
+from tests.support.moves import plan
 from tests.web.support import basic, digest
 
 
-@pytest.fixture
-def acme(site):
-    """A group with an owner, and another one in which they may do nothing."""
-    return fill_acme(site)
-
-
 @pytest.mark.parametrize("path", ["acme/app", "acme/other"])
-def test_a_rule_that_was_made_on_the_way_keeps_an_image_where_it_is(acme, monkeypatch, path):
-    monkeypatch.setattr("registry_ui.moves.runner._compute_quiet_at", lambda _move: utc_now())
-    monkeypatch.setattr("registry_ui.moves.transfer.verify", lambda *_: None)
-    acme.member("acme/app", "worker", "maintainer")
-    plan(acme, "acme/app", "acme/other/web", "worker", image="web")
-    acme.change(MovedRepository, {"state": "settled"})
-    acme.change(Move, {"state": "verifying"})
-    acme.rule(path, "v3", "owner")
-    number = acme.row(Move).id
-    with acme.session() as session:
+def test_a_rule_that_was_made_on_the_way_keeps_an_image_where_it_is(two_groups, monkeypatch, path):
+    monkeypatch.setattr(runner, "_compute_quiet_at", lambda _move: utc_now())
+    monkeypatch.setattr(transfer, "verify", lambda *_: None)
+    two_groups.member("acme/app", "worker", "maintainer")
+    plan(two_groups, "acme/app", "acme/other/web", "worker", image="web")
+    two_groups.change(MovedRepository, {"state": "settled"})
+    two_groups.change(Move, {"state": "verifying"})
+    two_groups.rule(path, "v3", "owner")
+    number = two_groups.row(Move).id
+    with two_groups.session() as session:
         session.add(CopiedTag(move_id=number, number=0, tag="v3", digest=digest("c")))
         session.commit()
-    with acme.app.app_context():
+    with two_groups.app.app_context():
         run_move(number)
-    move = acme.row(Move, id=number)
+    move = two_groups.row(Move, id=number)
     assert move.state == "failed"
     assert "A rule now refuses this: tag v3 is protected in" in move.problem
-    assert acme.rows(ContainerImage, path="acme/app/web")
+    assert two_groups.rows(ContainerImage, path="acme/app/web")
 
 
 # -- with nothing in the registry, it is done at once ---------------------------------
 
 
-def test_an_empty_namespace_is_renamed_with_what_is_in_it(acme, monkeypatch):
+def test_an_empty_namespace_is_renamed_with_what_is_in_it(two_groups, monkeypatch):
     """Nothing is copied, and no old name is kept; the registry is asked for its catalog only."""
-    monkeypatch.setattr(acme.app.extensions["registry"], "catalog", lambda: iter(()))
-    monkeypatch.setattr("registry_ui.moves.runner._compute_quiet_at", lambda _move: utc_now())
-    acme.project("acme/empty/inner/app")
-    number = plan(acme, "acme/empty", "acme/full")[0].headers["Location"]
-    acme.browser("owner").post(f"{number}/confirm", {"confirm": "acme/empty"})
-    move = acme.row(Move)
+    monkeypatch.setattr(two_groups.app.extensions["registry"], "catalog", lambda: iter(()))
+    monkeypatch.setattr(runner, "_compute_quiet_at", lambda _move: utc_now())
+    two_groups.project("acme/empty/inner/app")
+    number = plan(two_groups, "acme/empty", "acme/full")[0].headers["Location"]
+    two_groups.browser("owner").post(f"{number}/confirm", {"confirm": "acme/empty"})
+    move = two_groups.row(Move)
     assert (move.state, move.problem) == ("done", "")
-    paths = {place.path for place in acme.rows(Place)}
+    paths = {place.path for place in two_groups.rows(Place)}
     assert {"acme/full", "acme/full/inner", "acme/full/inner/app"} <= paths
     assert not [path for path in paths if path.startswith("acme/empty")]
-    assert acme.rows(Fence) == []
-    done = acme.row(AuditEntry, action="namespace.move")
+    assert two_groups.rows(Fence) == []
+    done = two_groups.row(AuditEntry, action="namespace.move")
     assert (done.subject, done.detail) == ("acme/full", {"source": "acme/empty"})
-    told = Page(acme.browser("owner").get("/acme/full/-/activity").text).text
+    told = Page(two_groups.browser("owner").get("/acme/full/-/activity").text).text
     assert "owner moved the namespace acme/full" in told
 
 
-def test_whoever_loses_the_right_on_the_way_switches_nothing(acme, monkeypatch):
-    monkeypatch.setattr(acme.app.extensions["registry"], "catalog", lambda: iter(()))
-    monkeypatch.setattr("registry_ui.moves.runner._compute_quiet_at", lambda _move: utc_now())
-    acme.project("acme/empty/app")
-    number = acme.move("acme/empty", "waiting", parts=0, requested_by="worker", target="acme/new")
-    with acme.app.app_context():
+def test_whoever_loses_the_right_on_the_way_switches_nothing(two_groups, monkeypatch):
+    monkeypatch.setattr(two_groups.app.extensions["registry"], "catalog", lambda: iter(()))
+    monkeypatch.setattr(runner, "_compute_quiet_at", lambda _move: utc_now())
+    two_groups.project("acme/empty/app")
+    number = two_groups.move(
+        "acme/empty", "waiting", parts=0, requested_by="worker", target="acme/new"
+    )
+    with two_groups.app.app_context():
         run_move(number)
-    move = acme.row(Move, id=number)
+    move = two_groups.row(Move, id=number)
     assert move.state == "failed"
     assert "worker can no longer do this: you are Developer" in move.problem
-    assert acme.rows(Place, path="acme/new") == []
+    assert two_groups.rows(Place, path="acme/new") == []
 
 
 @pytest.mark.both_databases
-def test_what_is_created_deep_below_at_the_moment_of_the_switch_moves_too(acme):
-    acme.namespace("acme/deep/er")
-    number = acme.move("acme/deep", "verifying", parts=0, target="acme/now", requested_by="owner")
+def test_what_is_created_deep_below_at_the_moment_of_the_switch_moves_too(two_groups):
+    two_groups.namespace("acme/deep/er")
+    number = two_groups.move(
+        "acme/deep", "verifying", parts=0, target="acme/now", requested_by="owner"
+    )
     created, switching = threading.Event(), threading.Event()
 
     def create():
-        with acme.app.app_context(), writing() as session:
+        with two_groups.app.app_context(), writing() as session:
             above = select(Place).where(Place.path == "acme/deep/er").with_for_update()
             parent = session.scalars(above).one()
             session.add(Namespace(path="acme/deep/er/new", parent_id=parent.id))
@@ -114,38 +114,38 @@ def test_what_is_created_deep_below_at_the_moment_of_the_switch_moves_too(acme):
     creator.start()
     assert created.wait(60)
     switching.set()
-    with acme.app.app_context(), writing() as session:
+    with two_groups.app.app_context(), writing() as session:
         move = session.get(Move, number)
         switch(session, move, utc_now(), has_repositories=False)
     creator.join()
-    paths = {place.path for place in acme.rows(Place)}
+    paths = {place.path for place in two_groups.rows(Place)}
     assert "acme/now/er/new" in paths
     assert not [path for path in paths if path.startswith("acme/deep")]
 
 
-def test_a_move_waits_for_a_garbage_collection_and_a_collection_for_a_move(acme):
-    number = acme.move("acme/app", "waiting", target="acme/new", requested_by="owner")
-    with acme.app.app_context():
+def test_a_move_waits_for_a_garbage_collection_and_a_collection_for_a_move(two_groups):
+    number = two_groups.move("acme/app", "waiting", target="acme/new", requested_by="owner")
+    with two_groups.app.app_context():
         with writing() as session:
             fence = raise_fence(session, EVERYWHERE, "collection").id
         run_move(number)
         assert writers_until(db.session()) is None
         with writing() as session:
             lift_fence(session, fence)
-    assert acme.row(Move).state == "waiting"
+    assert two_groups.row(Move).state == "waiting"
     later = utc_now() + timedelta(seconds=30)
-    acme.change(Move, {"lease_until": later, "state": "copying"})
-    with acme.session() as session:
+    two_groups.change(Move, {"lease_until": later, "state": "copying"})
+    with two_groups.session() as session:
         assert writers_until(session) == later
 
 
 def test_a_move_that_often_notes_how_far_it_is_heeds_a_fence_and_who_calls_it_off(
-    acme, monkeypatch
+    two_groups, monkeypatch
 ):
     clock = SimpleNamespace(now=0.0)
     clock.monotonic = lambda: clock.now
-    number = acme.move("acme/app", "copying", target="acme/new", requested_by="owner")
-    row = acme.rows(MovedRepository, move_id=number)[0]
+    number = two_groups.move("acme/app", "copying", target="acme/new", requested_by="owner")
+    row = two_groups.rows(MovedRepository, move_id=number)[0]
 
     def work(lease):
         for second in range(12):
@@ -153,9 +153,9 @@ def test_a_move_that_often_notes_how_far_it_is_heeds_a_fence_and_who_calls_it_of
             lease.record_progress(row, done=second)
             lease.renew()
 
-    with acme.app.app_context():
+    with two_groups.app.app_context():
         held = claim(number)
-        monkeypatch.setattr("registry_ui.operations.lease.time", clock)
+        monkeypatch.setattr(operation_lease, "time", clock)
         held._renewed_at = clock.now
         with writing() as session:
             fence = raise_fence(session, EVERYWHERE, "collection").id
@@ -228,8 +228,8 @@ def test_a_move_of_something_above_is_not_named_to_those_who_look_after_a_part(b
     assert "moves/" not in page.text
 
 
-def test_a_personal_namespace_offers_no_deletion(acme):
-    browser = acme.browser("worker")
+def test_a_personal_namespace_offers_no_deletion(two_groups):
+    browser = two_groups.browser("worker")
     assert "/worker/-/delete" not in browser.get("/worker/-/settings").text
     page = Page(browser.get("/worker/-/delete").text)
     assert "A personal namespace goes with its account." in page.text

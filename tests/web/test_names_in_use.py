@@ -9,14 +9,7 @@ from registry_ui.distribution.errors import RegistryError
 from registry_ui.models import REGISTRY_READ, Heartbeat, UnassignedRepository
 from registry_ui.names import RepositoryName
 from tests.unit.hostile_registry import Answer
-from tests.web.graph import Graph, refusal
-
-
-@pytest.fixture
-def graph(registry):
-    made = Graph()
-    registry.answer = made
-    return made
+from tests.web.graph import refusal
 
 
 @pytest.fixture

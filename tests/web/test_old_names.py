@@ -9,23 +9,16 @@ import pytest
 from registry_ui.models import AccessToken, Place, Push, RegistryEvent, Tag, TokenDecision
 from registry_ui.token_auth.decision_log import decision_log
 from tests.support.html import Page
-from tests.support.moves import fill_acme
 from tests.web.support import PASSWORD, digest, event_of
 
 
 @pytest.fixture
-def acme(site):
-    """A group with an owner, and another one in which they may do nothing."""
-    return fill_acme(site)
-
-
-@pytest.fixture
-def renamed(acme):
+def renamed(two_groups):
     """acme/old is acme/app now, and acme/app/front is acme/app/web."""
-    number = acme.move("acme/app", "grace", source="acme/old", target="acme/app")
-    acme.former("acme/old", "acme/app", number)
-    acme.former("acme/app/front", "acme/app/web", number, exact=True)
-    return acme
+    number = two_groups.move("acme/app", "grace", source="acme/old", target="acme/app")
+    two_groups.former("acme/old", "acme/app", number)
+    two_groups.former("acme/app/front", "acme/app/web", number, exact=True)
+    return two_groups
 
 
 def granted(site, name, who):

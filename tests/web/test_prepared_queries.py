@@ -51,7 +51,7 @@ def test_what_was_committed_meanwhile_is_seen(alice):
     assert BY_NAME.first(db.engine, username="bob") is not None
 
 
-def test_at_the_same_time_each_has_its_own(alice):
+def test_queries_at_the_same_time_have_connections_of_their_own(alice):
     found, together = [], threading.Barrier(4)
     engine = db.engine
 

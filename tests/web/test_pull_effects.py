@@ -9,6 +9,7 @@ from sqlalchemy import select
 
 from registry_ui.audit import OWN_SUBJECT
 from registry_ui.db.session import writing
+from registry_ui.events import service as events
 from registry_ui.jobs.pruning import prune
 from registry_ui.manifests.parser_version import FACTS_VERSION
 from registry_ui.models import ContainerImage, IndexChild, Manifest, RegistryEvent, Tag, utc_now
@@ -141,7 +142,7 @@ def test_a_head_whose_delivery_failed_is_stored_when_it_comes_again(site, monkey
         raise ZeroDivisionError
 
     with monkeypatch.context() as patched:
-        patched.setattr("registry_ui.events.service._store", breaks)
+        patched.setattr(events, "_store", breaks)
         assert site.deliver(event).status_code == 500
     site.deliver(event)
     assert used(site) == {"1.0"}

@@ -116,7 +116,7 @@ def test_the_overview_says_that_redis_does_not_answer_and_that_it_does_again(sit
     assert [line[: len(BACK)] for line in said(caplog)] == [STOPPED[: len(BACK)], BACK]
 
 
-def test_without_redis_there_is_no_such_row(make_app):
+def test_without_redis_the_overview_has_no_row_for_the_job_queue(make_app):
     site = site_with(make_app, None)
     page = Page(site.browser("admin").get("/-/admin").text)
     assert "Job queue" not in page.text

@@ -10,6 +10,7 @@ from html import unescape
 import pytest
 import yaml
 
+from registry_ui.endpoints import registry_events
 from registry_ui.models import RegistryEvent, RegistryToken, User
 from tests.web.support import event_of
 
@@ -161,9 +162,7 @@ def test_a_reset_is_noted_with_who_did_it_and_so_is_its_first_use(site, admin):
 def test_the_first_event_with_a_new_token_has_everything_compared_once(site, admin, monkeypatch):
     """The registry was restarted for it, and forgets at a restart what it did not deliver."""
     jobs = []
-    monkeypatch.setattr(
-        "registry_ui.endpoints.registry_events.enqueue", lambda name, *_args: jobs.append(name)
-    )
+    monkeypatch.setattr(registry_events, "enqueue", lambda name, *_args: jobs.append(name))
     assert works(site, site.registry_token())
     new = reset(admin)
     assert works(site, new)

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from registry_ui.endpoints import registry_events
 from registry_ui.jobs.heartbeat import record_heartbeat
 from registry_ui.models import ContainerImage, Manifest, RegistryEvent, Removal, Tag
 from tests.unit.hostile_registry import TIMEOUT, Answer, always
@@ -185,7 +186,7 @@ def test_readiness_tells_of_events_that_wait_for_a_worker_that_beats(
     troubled, registry, monkeypatch, seconds, ready
 ):
     registry.answer = always(200, {}, V2)
-    monkeypatch.setattr("registry_ui.endpoints.registry_events.enqueue", lambda *_job: None)
+    monkeypatch.setattr(registry_events, "enqueue", lambda *_job: None)
     troubled.deliver(event_of("push", "acme/app/new", "v9"))
     since = datetime.now(UTC) - timedelta(seconds=seconds)
     troubled.change(RegistryEvent, {"received_at": since})

@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy.exc import DataError, IntegrityError, OperationalError
 
 from registry_ui.db.session import writing
+from registry_ui.endpoints import registry_events
 from registry_ui.events import apply
 from registry_ui.jobs import tasks
 from registry_ui.models import RegistryEvent, Tag
@@ -59,7 +60,7 @@ def test_an_event_that_the_database_can_not_hold_is_set_aside_and_others_wait_fo
     errors = {"poison": DataError, "early": OperationalError}
     monkeypatch.setattr(apply, "parse_event", breaks)
     with monkeypatch.context() as patched:
-        patched.setattr("registry_ui.endpoints.registry_events.enqueue", lambda *_job: None)
+        patched.setattr(registry_events, "enqueue", lambda *_job: None)
         acme.deliver(
             event_of("push", "acme/app", "v1", id="poison"),
             event_of("push", "acme/app", "v2", id="early"),
@@ -116,7 +117,7 @@ def test_what_follows_from_an_event_is_queued_even_if_the_database_fails_at_a_la
 
     monkeypatch.setattr(apply, "parse_event", breaks)
     with monkeypatch.context() as patched:
-        patched.setattr("registry_ui.endpoints.registry_events.enqueue", lambda *_job: None)
+        patched.setattr(registry_events, "enqueue", lambda *_job: None)
         acme.deliver(
             event_of("push", "acme/app", "v1", id="good", digest=digest("b")),
             event_of("push", "acme/app", "v2", id="late", digest=digest("c")),

@@ -10,13 +10,14 @@ import pytest
 from sqlalchemy import select
 
 from registry_ui.db.session import db
+from registry_ui.endpoints import registry_events
 from registry_ui.jobs import tasks
 from registry_ui.models import Place, Removal, RetentionPolicy, Tag, utc_now
 from registry_ui.retention import service as retention
 from registry_ui.retention.rules import Rules, removable
 from registry_ui.tags.selection import DatedTag
 from tests.support.html import Page
-from tests.support.removals import IMAGE, adopt
+from tests.support.removals import IMAGE, adopt, open_project
 from tests.web.support import ACTOR, event_of
 
 PAGE = "/acme/app/-/retention"
@@ -94,10 +95,7 @@ def test_a_tag_that_can_not_be_read_takes_the_place_of_none_that_can():
 @pytest.fixture
 def site(served, graph):
     """A project with old and new tags, and its owner."""
-    served.users("owner")
-    served.project("acme/app")
-    served.member("acme", "owner", "owner")
-    served.owner = served.browser("owner")
+    open_project(served)
     for path in (IMAGE, "acme/app/other"):
         graph.tag(path, **{f"v{n}": graph.image(f"{path} {n}") for n in range(1, 5)})
     adopt(served)
@@ -236,7 +234,7 @@ def test_a_tag_that_was_pushed_and_whose_event_was_lost_is_not_old(site, graph):
 def test_events_that_wait_are_heeded_first(site, graph):
     _, number = create(site, images="web", keep_pulled_days="7")
     switch_on(site, number)
-    with mock.patch("registry_ui.endpoints.registry_events.enqueue"):
+    with mock.patch.object(registry_events, "enqueue"):
         site.deliver(event_of("pull", IMAGE, "v4", digest=graph.tags[IMAGE]["v4"]))
     run(site)
     assert sorted(graph.tags[IMAGE]) == ["v1", "v2", "v4"]

@@ -11,7 +11,7 @@ from registry_ui.models import Removal, RetentionPolicy, Tag, utc_now
 from registry_ui.retention.rules import Rules
 from tests.support.html import Page
 from tests.support.removal_api import client
-from tests.support.removals import IMAGE, adopt
+from tests.support.removals import IMAGE, adopt, open_project
 
 PAGE = "/acme/app/-/retention"
 URL = "/api/v4/projects/acme/app/-/retention-policies"
@@ -21,10 +21,7 @@ TEAM = ("acme/app/team/web", "acme/app/team/web/api")
 @pytest.fixture
 def site(served, graph):
     """A project whose tags are all older than a day, and its owner."""
-    served.users("owner")
-    served.project("acme/app")
-    served.member("acme", "owner", "owner")
-    served.owner = served.browser("owner")
+    open_project(served)
     for path in (IMAGE, *TEAM):
         tags = ("v1", "v2", "latest", "old")
         graph.tag(path, **{tag: graph.image(f"{path} {tag}") for tag in tags})

@@ -9,8 +9,9 @@ import pytest
 from registry_ui.distribution.manifest import read_manifest
 from registry_ui.jobs import tasks
 from registry_ui.models import RetentionPolicy, Tag, utc_now
+from registry_ui.removals import signature_steps, unreferenced
 from tests.support.html import Page
-from tests.support.removals import IMAGE, PAGE, adopt
+from tests.support.removals import IMAGE, PAGE, adopt, open_project
 from tests.web.graph import OCI, OCI_CONFIG
 from tests.web.support import event_of
 
@@ -28,10 +29,7 @@ def site(served, graph):
     The index, a platform and what main was earlier are signed; one signature is left of what
     is gone.
     """
-    served.users("owner")
-    served.project("acme/app")
-    served.member("acme", "owner", "owner")
-    served.owner = served.browser("owner")
+    open_project(served)
     served.amd, served.arm = graph.image("amd"), graph.image("arm")
     served.index = graph.index(served.amd, served.arm)
     served.earlier, main = graph.image("earlier"), graph.image("main")
@@ -206,8 +204,8 @@ def test_many_signatures_cost_one_look_at_the_tags(site, graph):
         looks.append(asked) if asked.path.endswith("/manifests/main") else None
     )
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("registry_ui.removals.signature_steps.MIN_CHECK_LIFETIME", 600.0)
-        patched.setattr("registry_ui.removals.unreferenced.MIN_CHECK_LIFETIME", 600.0)
+        patched.setattr(signature_steps, "MIN_CHECK_LIFETIME", 600.0)
+        patched.setattr(unreferenced, "MIN_CHECK_LIFETIME", 600.0)
         site.owner.post(f"{plan}/confirm")
     assert set(graph.tags[IMAGE]) == {"main", proof(site.earlier), proof(site.gone)}
     assert 0 < len(looks) <= 3  # before the signatures, before the manifests and after them

@@ -7,6 +7,7 @@ from unittest import mock
 
 import pytest
 
+from registry_ui.accounts import authentication
 from registry_ui.accounts.hashing import HashingProcess
 from registry_ui.models import BrowserSession, User
 from tests.web.support import PASSWORD
@@ -131,9 +132,7 @@ ELSEWHERE = [
 
 
 def test_after_signing_in_nobody_is_sent_to_another_site(alice, monkeypatch):
-    monkeypatch.setattr(
-        "registry_ui.accounts.authentication.verify_password", lambda *_, **__: True
-    )
+    monkeypatch.setattr(authentication, "verify_password", lambda *_, **__: True)
     signed_in = alice.browser("alice")
     for target in ELSEWHERE:
         query = {"next": target}

@@ -9,12 +9,12 @@ from unittest import mock
 import pytest
 from sqlalchemy import delete
 
+from registry_ui.accounts import authentication
 from registry_ui.accounts.hashing import verify_password
 from registry_ui.errors import Invalid
 from registry_ui.models import AccessToken, AuditEntry, DeployToken, Place, User
 from tests.web.support import PASSWORD, Site, basic
 
-VERIFY = "registry_ui.accounts.authentication.verify_password"
 DEPTHS = (
     "acme/app",
     "acme/app/web",
@@ -174,7 +174,7 @@ def test_a_deploy_token_may_in_its_project_what_its_scopes_say(acme):
     }
 
 
-def test_one_that_reads_does_not_push_and_one_that_deletes_does(acme):
+def test_a_deploy_token_has_the_permissions_of_its_scopes_and_no_others(acme):
     scope = "repository:acme/app:*"
     reads = acme.deploy_token("acme/app", "read_registry")
     deletes = acme.deploy_token("acme/app", "read_registry", "delete_registry")
@@ -238,7 +238,7 @@ def test_passwords_can_be_refused_to_everyone(make_app):
     assert site.browser().sign_in("alice").status_code == 302, "the pages take it all the same"
 
 
-def test_and_to_one_user(acme):
+def test_passwords_can_be_refused_to_one_user(acme):
     acme.users("bob")
     acme.change(User, {"tokens_only": True}, username="bob")
     assert "use an access token" in refusal(acme, ("bob", PASSWORD))
@@ -266,7 +266,7 @@ def test_a_docker_session_that_a_password_began_ends_with_passwords(acme):
 
 def test_a_password_that_was_right_costs_no_second_hash(acme):
     assert acme.ask_token(auth=("alice", PASSWORD)).status_code == 200
-    with mock.patch(VERIFY) as work:
+    with mock.patch.object(authentication, "verify_password") as work:
         assert acme.ask_token(auth=("alice", PASSWORD)).status_code == 200
     assert not work.called
     assert acme.ask_token(auth=("alice", PASSWORD + "x")).status_code == 401
@@ -306,7 +306,7 @@ def test_many_who_show_the_same_right_password_at_once_wait_for_one_hash(acme):
     def ask():
         answers.append(acme.ask_token(auth=("alice", PASSWORD)).status_code)
 
-    with mock.patch(VERIFY, slow):
+    with mock.patch.object(authentication, "verify_password", slow):
         threads = [threading.Thread(target=ask) for _ in range(8)]
         for thread in threads:
             thread.start()

@@ -46,14 +46,14 @@ def state(site):
 NEW, OLD = (FACTS_VERSION, 0), (FACTS_VERSION, 7)
 
 
-def test_all_are_read_again_once(site, stale):
+def test_stale_facts_are_all_read_again_once(site, stale):
     assert refresh(site) == 4
     assert state(site) == dict.fromkeys(stale, NEW)
     assert refresh(site) == 0
 
 
 @pytest.mark.both_databases
-def test_one_that_raises_keeps_its_facts_and_is_logged_once(site, stale, monkeypatch, caplog):
+def test_a_manifest_that_raises_keeps_its_facts_and_is_logged(site, stale, monkeypatch, caplog):
     def breaks(media_type, body):
         if sha256(body) == stale[0]:
             raise RecursionError

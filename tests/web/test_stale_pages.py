@@ -8,25 +8,18 @@ import pytest
 
 from registry_ui.catalog.reconcile import reconcile_wanted
 from registry_ui.models import ContainerImage, Tag
+from registry_ui.web import images as image_pages
 from tests.unit.hostile_registry import Answer
-from tests.web.graph import Graph
 
 IMAGE = "acme/app"
 LONG_AGO = datetime.now(UTC) - timedelta(hours=5)
 
 
 @pytest.fixture
-def graph(registry):
-    made = Graph()
-    registry.answer = made
-    return made
-
-
-@pytest.fixture
 def jobs(monkeypatch):
     """What pages leave for the worker; nobody does it."""
     found = []
-    monkeypatch.setattr("registry_ui.web.images.enqueue", lambda *job: found.append(job))
+    monkeypatch.setattr(image_pages, "enqueue", lambda *job: found.append(job))
     return found
 
 

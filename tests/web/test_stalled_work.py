@@ -71,7 +71,7 @@ def test_a_stall_in_the_middle_is_waited_out_and_reported(site, graph, monkeypat
 
 
 def test_a_longer_silence_leaves_the_work_for_later_and_loses_nothing(site, graph, monkeypatch):
-    monkeypatch.setattr("registry_ui.operations.lease.REGISTRY_TIMEOUT", 0.1)
+    monkeypatch.setattr(lease, "REGISTRY_TIMEOUT", 0.1)
     stall = Stall(site, monkeypatch, after=TAGS // 2, calls=10**6)
     found = start(site)
     assert found["state"] == "waiting"
@@ -89,7 +89,7 @@ def test_a_longer_silence_leaves_the_work_for_later_and_loses_nothing(site, grap
 
 
 def test_waiting_work_can_be_cancelled(site, graph, monkeypatch):
-    monkeypatch.setattr("registry_ui.operations.lease.REGISTRY_TIMEOUT", 0.1)
+    monkeypatch.setattr(lease, "REGISTRY_TIMEOUT", 0.1)
     Stall(site, monkeypatch, after=1, calls=10**6)
     found = start(site)
     assert client(site)(f"{URL}/{found['id']}/cancel").json["state"] == "cancelled"

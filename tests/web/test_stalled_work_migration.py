@@ -65,7 +65,7 @@ def test_stalled_work_and_what_waits_go_down_and_up_and_nothing_else_changes(sit
     assert site.dump() == before
 
 
-def test_they_go_with_their_move_and_their_image(site, move_id):
+def test_unmoved_tags_and_waiting_pulls_go_with_their_move_and_image(site, move_id):
     with site.app.app_context():
         flask_migrate.downgrade(MIGRATIONS, revision="0029")
         db.session.remove()

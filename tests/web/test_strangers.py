@@ -8,6 +8,7 @@ from unittest import mock
 
 import pytest
 
+from registry_ui.accounts import authentication, throttle
 from registry_ui.models import TokenDecision, utc_now
 from registry_ui.token_auth import decision_log, visitors
 from registry_ui.token_auth.visitors import (
@@ -73,7 +74,7 @@ def test_the_same_from_another_network_or_in_another_hour_is_recorded_again(acme
     assert len(written(acme)) == before + 2
 
 
-def test_those_about_a_real_place_are_counted_for_it_and_read_by_its_maintainer(acme):
+def test_requests_of_strangers_for_a_real_place_are_counted_for_it(acme):
     for number in range(MAX_OF_PLACE + 5):
         ask(acme, f"acme/none{number}/x")
         ask(acme, "acme/app", agent=f"agent{number}")
@@ -101,10 +102,8 @@ def test_what_is_hidden_is_recorded_like_what_is_absent_for_who_may_see_neither(
 
 
 def test_wrong_passwords_for_made_up_names_are_few_records_too(acme, monkeypatch):
-    monkeypatch.setattr(
-        "registry_ui.accounts.authentication.verify_password", lambda *_, **__: False
-    )
-    monkeypatch.setattr("registry_ui.accounts.throttle.NETWORK_LIMIT", 10**9)
+    monkeypatch.setattr(authentication, "verify_password", lambda *_, **__: False)
+    monkeypatch.setattr(throttle, "NETWORK_LIMIT", 10**9)
     for number in range(MAX_OF_PLACE + 10):
         acme.ask_token(auth=(f"name{number}", "x"))
     rows = written(acme)

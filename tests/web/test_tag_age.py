@@ -25,7 +25,7 @@ from registry_ui.retention.rules import Rules, removable
 from registry_ui.tags import selection as choosing
 from registry_ui.tags.selection import Criteria, DatedTag, choose, dated_tags
 from tests.support.html import Page
-from tests.support.removals import IMAGE, PAGE, adopt
+from tests.support.removals import IMAGE, PAGE, adopt, open_project
 from tests.web.support import event_of
 
 TRASH = "/acme/app/-/trash"
@@ -40,10 +40,7 @@ def site(served, graph, monkeypatch):
     """acme/app on a site with a trash; its image has v1, pushed 90 days ago by alice."""
     settings = replace(served.app.config["SETTINGS"], trash_days=7)
     monkeypatch.setitem(served.app.config, "SETTINGS", settings)
-    served.users("owner")
-    served.project("acme/app")
-    served.member("acme", "owner", "owner")
-    served.owner = served.browser("owner")
+    open_project(served)
     graph.tag(IMAGE, v1=graph.image("first", created=OLD))
     adopt(served)
     pushed = {"pushed_at": utc_now() - 3 * MONTH, "pushed_by": "alice", "age_from": None}
@@ -239,7 +236,7 @@ def test_an_image_of_which_only_the_trash_has_tags_is_nowhere_to_be_seen(site):
     assert f'href="{PAGE}"' not in site.owner.get("/acme/app").text
 
 
-def test_a_push_to_it_makes_it_an_image_again(site, graph):
+def test_a_push_to_an_emptied_image_makes_it_visible_again(site, graph):
     delete_tag(site, "v1")
     graph.tag(IMAGE, v9=graph.image("ninth"))
     site.deliver(event_of("push", IMAGE, "v9", digest=graph.tags[IMAGE]["v9"]))
@@ -248,7 +245,7 @@ def test_a_push_to_it_makes_it_an_image_again(site, graph):
 
 
 @pytest.mark.both_databases
-def test_its_history_goes_when_the_trash_has_nothing_left_of_it(site):
+def test_the_history_of_an_emptied_image_goes_with_the_last_of_its_trash(site):
     delete_tag(site, "v1")
     site.change(TrashedTag, {"purge_at": utc_now() - timedelta(minutes=1)})
     with site.app.app_context():
@@ -256,14 +253,14 @@ def test_its_history_goes_when_the_trash_has_nothing_left_of_it(site):
     assert site.rows(TrashedTag) == site.rows(ContainerImage) == site.rows(TagHistoryEntry) == []
 
 
-def test_its_project_can_be_deleted(site):
+def test_a_project_with_an_emptied_image_can_be_deleted(site):
     delete_tag(site, "v1")
     site.owner.post("/acme/app/-/delete", {"confirm": "acme/app"})
     assert site.rows(ContainerImage) == []
     assert site.owner.get("/acme/app").status_code == 404
 
 
-def test_another_image_can_take_its_name(site, graph):
+def test_another_image_can_take_the_name_of_an_emptied_one(site, graph):
     delete_tag(site, "v1")
     other = "acme/app/other"
     graph.tag(other, v1=graph.image("other"))

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from registry_ui.models import AccessToken, DeployToken, User
+from registry_ui.token_auth import keyring
 from registry_ui.token_auth.keyring import KeyRing
 from tests.unit.hostile_registry import Answer, always, hostile_registry
 from tests.web.support import Site
@@ -141,7 +142,7 @@ def test_it_is_asked_about_visitors_too(acme, who):
 
 
 @pytest.mark.both_databases
-def test_it_is_asked_about_deploy_tokens_and_about_whom_there_is_not(acme):
+def test_an_access_check_answers_about_deploy_tokens_and_unknown_users(acme):
     username, _ = acme.deploy_token("acme/app", "read_registry")
     result = run(acme, "access-check", username, "localhost:5050/x", "--action", "pull")
     assert result.exit_code == 1
@@ -153,7 +154,7 @@ def test_it_is_asked_about_deploy_tokens_and_about_whom_there_is_not(acme):
     assert "there is no user “nobody”" in result.stdout
 
 
-def test_it_says_what_else_there_is_to_know(acme):
+def test_an_access_check_says_that_passwords_are_not_accepted(acme):
     acme.change(User, {"tokens_only": True})
     result = run(acme, "access-check", "alice", "acme/app", "--action", "pull")
     assert result.exit_code == 0
@@ -242,7 +243,7 @@ def test_the_overview_lists_the_keys_and_warns_in_time(keyed, monkeypatch):
     page = site.browser("admin").get("/-/admin").text
     assert all(key_id in page for key_id in parts(site).values())
     assert "ends soon" not in page
-    monkeypatch.setattr("registry_ui.token_auth.keyring.WARN_BEFORE", timedelta(days=4000))
+    monkeypatch.setattr(keyring, "WARN_BEFORE", timedelta(days=4000))
     page = site.browser("admin").get("/-/admin").text
     assert "of the signing key ends soon" in page
     assert "flask signing-key activate" in page

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from registry_ui.accounts import authentication
 from registry_ui.models import Membership, Project
 from tests.web.support import PASSWORD, ROLES, VISIBILITIES
 
@@ -33,7 +34,8 @@ SCOPES_LEAVE = {
 def quick_passwords(monkeypatch):
     """Nothing here is about the work of a password hash."""
     monkeypatch.setattr(
-        "registry_ui.accounts.authentication.verify_password",
+        authentication,
+        "verify_password",
         lambda password_hash, password, **_: password_hash is not None and password == PASSWORD,
     )
 

@@ -6,6 +6,7 @@ import io
 
 import pytest
 
+from registry_ui.accounts import docker_sessions
 from registry_ui.models import DockerSession, Membership, TokenDecision
 from registry_ui.token_auth import decision_log
 from tests.web.support import PASSWORD, Site, basic
@@ -179,7 +180,7 @@ def test_by_post_it_is_asked_for_with_access_type(post, refresh):
 @pytest.mark.parametrize(
     ("asked", "given"), [("1", True), ("True", True), ("false", False), ("yes", False), ("", False)]
 )
-def test_it_is_given_only_where_it_is_asked_for_as_go_writes_it(login, asked, given):
+def test_a_refresh_token_is_given_only_if_it_is_asked_for_as_go_writes_it(login, asked, given):
     assert (login(offline_token=asked) is not None) is given
 
 
@@ -199,7 +200,7 @@ def test_it_opens_no_page_and_is_no_password(acme, login):
 
 
 @pytest.mark.both_databases
-def test_it_holds_for_one_service(acme, login, refresh):
+def test_a_refresh_token_holds_for_one_service(acme, login, refresh):
     secret = login()
     acme.change(DockerSession, {"service": "another"})
     assert refresh(secret).status_code == 401
@@ -223,7 +224,7 @@ ENDS = {
 
 
 @pytest.mark.parametrize("end", ENDS)
-def test_it_ends_with(acme, login, refresh, end):
+def test_a_refresh_token_ends_with_what_ends_its_session(acme, login, refresh, end):
     acme.user("admin", admin=True)
     secret = login()
     who, address, form = ENDS[end]
@@ -254,15 +255,15 @@ def test_one_that_was_got_with_an_access_token_is_as_narrow_and_ends_with_it(acm
     assert "“ci” was revoked" in answer.json["errors"][0]["message"]
 
 
-def test_a_deploy_token_gets_none(acme):
+def test_a_deploy_token_gets_no_refresh_token(acme):
     auth = acme.deploy_token("acme/app", "read_registry")
     answer = acme.ask_token(auth=auth, offline_token="true")
     assert answer.status_code == 200
     assert "refresh_token" not in answer.json
 
 
-def test_a_user_has_so_many_and_the_longest_unused_goes_first(acme, login, monkeypatch):
-    monkeypatch.setattr("registry_ui.accounts.docker_sessions.MAX_SESSIONS", 3)
+def test_sessions_beyond_the_limit_of_a_user_end_the_longest_unused_first(acme, login, monkeypatch):
+    monkeypatch.setattr(docker_sessions, "MAX_SESSIONS", 3)
     for _ in range(5):
         login()
     assert [row.id for row in acme.rows(DockerSession)] == [3, 4, 5]
@@ -270,7 +271,7 @@ def test_a_user_has_so_many_and_the_longest_unused_goes_first(acme, login, monke
 
 def test_a_token_ends_no_session_of_its_owner_that_it_did_not_begin(acme, login, monkeypatch):
     """A token to read one image would sign its owner out everywhere, asked often enough."""
-    monkeypatch.setattr("registry_ui.accounts.docker_sessions.MAX_SESSIONS", 2)
+    monkeypatch.setattr(docker_sessions, "MAX_SESSIONS", 2)
     login()
     tokens = [acme.access_token("alice", "read_registry", name=f"ci{n}") for n in range(2)]
     for token in tokens * 3:
@@ -280,7 +281,7 @@ def test_a_token_ends_no_session_of_its_owner_that_it_did_not_begin(acme, login,
     assert sorted(begun_by, key=str) == [1, 1, 2, 2, None]
 
 
-def test_a_setting_turns_them_off(make_app):
+def test_a_setting_turns_refresh_tokens_off(make_app):
     site = Site(make_app(docker_sessions=False))
     site.users("alice")
     answer = site.ask_token(auth=("alice", PASSWORD), offline_token="true")

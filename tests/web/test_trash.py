@@ -14,10 +14,12 @@ from registry_ui.jobs import tasks
 from registry_ui.models import ContainerImage, Project, Removal, Tag, TagClaim, TrashedTag, utc_now
 from registry_ui.names import RepositoryName, TagName
 from registry_ui.operations.errors import StepFailed
-from registry_ui.removals import purge_planner
+from registry_ui.removals import purge_planner, steps
 from registry_ui.token_auth.verifier import VerifiedToken
+from registry_ui.trash import service as trash
+from registry_ui.web import removals as removal_pages
 from tests.support.html import Page
-from tests.support.removals import IMAGE, PAGE, adopt, names, whole
+from tests.support.removals import IMAGE, PAGE, adopt, names, open_project, whole
 from tests.web.graph import Graph
 from tests.web.support import event_of
 
@@ -37,10 +39,7 @@ def site(served, monkeypatch):
     """A project with its owner, on a site with a trash."""
     settings = replace(served.app.config["SETTINGS"], trash_days=7)
     monkeypatch.setitem(served.app.config, "SETTINGS", settings)
-    served.users("owner")
-    served.project("acme/app")
-    served.member("acme", "owner", "owner")
-    served.owner = served.browser("owner")
+    open_project(served)
     return served
 
 
@@ -196,7 +195,7 @@ def test_a_broken_repository_does_not_keep_the_trash_of_other_projects_full(
             raise RegistryUnreachable("it stumbles over this one")
         return purge_planner.plan_purge(target, entries)
 
-    monkeypatch.setattr("registry_ui.trash.service.plan_purge", plan_purge)
+    monkeypatch.setattr(trash, "plan_purge", plan_purge)
     purge(site)
     assert sorted(asked) == ["acme/app", "acme/other"]
     (left,) = site.rows(TrashedTag)
@@ -241,7 +240,7 @@ def test_a_tag_that_the_registry_could_not_remove_stays_in_the_trash(site, graph
     site.change(TrashedTag, {"purge_at": PAST})
     failure = mock.Mock(side_effect=StepFailed("the registry answered 500"))
     with monkeypatch.context() as patched:
-        patched.setattr("registry_ui.removals.steps._remove_tag", failure)
+        patched.setattr(steps, "_remove_tag", failure)
         purge(site)
     assert trashed(graph) == [one]
     assert [row.digest for row in site.rows(TrashedTag)] == [one]
@@ -332,7 +331,7 @@ def test_a_tag_that_moves_at_the_last_moment_leaves_nothing_in_the_trash(site, g
 
 
 def test_what_the_trash_can_not_keep_is_not_deleted(site, graph, monkeypatch):
-    monkeypatch.setattr("registry_ui.web.removals.REMOVAL_TIMEOUT", 0.2)
+    monkeypatch.setattr(removal_pages, "REMOVAL_TIMEOUT", 0.2)
     graph.tag(IMAGE, v1=graph.image("one"))
     adopt(site)
 
