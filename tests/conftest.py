@@ -32,12 +32,15 @@ from tests.support import registry as registries
 from tests.support import storage as storages
 from tests.support.compiled import make_application
 from tests.support.processes import UNPACKED
+from tests.support.temporary_files import keep_files_in_memory
 
 pytest_plugins = (
     "tests.support.missing_programs",
     "tests.support.schedule",
     "tests.support.statements",
 )
+
+keep_files_in_memory()
 
 # For what tests start, such as `make run-gate`.
 os.environ["PATH"] += f"{os.pathsep}{UNPACKED}"

@@ -1,0 +1,31 @@
+"""Where tests keep their files: in memory, if there is enough of it."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+#: The file system in memory that every Linux has.
+MEMORY = Path("/dev/shm")
+#: Space in bytes that must be free. A complete run needs a quarter of it.
+MIN_FREE = 4 << 30
+
+
+def keep_files_in_memory(root: Path = MEMORY, min_free: int = MIN_FREE) -> None:
+    """Let this process, and all that it starts, create temporary files in memory.
+
+    Tests create some hundred thousand small files, and registries and databases wait until a disk
+    has stored them. Does nothing if TMPDIR is set, if there is too little memory, or if programs
+    can't be run from there, as in most containers.
+    """
+    if "TMPDIR" in os.environ or not root.is_dir():
+        return
+    status = os.statvfs(root)
+    if status.f_bavail * status.f_frsize < min_free or status.f_flag & os.ST_NOEXEC:
+        return
+    folder = root / f"registry_ui-tests-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if folder.is_symlink() or folder.stat().st_uid != os.getuid():
+        return
+    os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
