@@ -106,13 +106,13 @@ ANONYMOUS = Principal(credential=NO_CREDENTIAL)
 
 #: Permissions that a write freeze (a temporary stop of pushes and deletions) suspends, and the text
 #: for each reason for a write freeze.
-FENCED_PERMISSIONS = frozenset({Permission.PUSH, Permission.DELETE})
+FROZEN_PERMISSIONS = frozenset({Permission.PUSH, Permission.DELETE})
 REASONS = {"collection": "the registry collects garbage", "move": "it is moved"}
 
 
 @dataclass(frozen=True, slots=True)
-class Fenced:
-    """A write freeze (fence): pushes and deletions at a path and below it are refused.
+class ActiveFreeze:
+    """A write freeze: pushes and deletions at a path and below it are refused.
 
     Attributes:
         path: "" for the whole registry.
@@ -174,7 +174,7 @@ class PathAccess:
         kind: ``namespace`` or ``project``.
         role: the highest role of the principal at or above the place; None without a role.
         role_at: the path at which the principal has that role.
-        fence: the write freeze in effect at the path; None if there is none.
+        freeze: the write freeze in effect at the path; None if there is none.
         former: the old path by which the repository was requested, ``path`` being the current
             one; None if it was requested by its current path.
     """
@@ -186,7 +186,7 @@ class PathAccess:
     visibility: str | None = None
     role: Role | None = None
     role_at: str | None = None
-    fence: Fenced | None = None
+    freeze: ActiveFreeze | None = None
     former: OldPathMatch | None = None
 
     @property
@@ -288,13 +288,13 @@ def decide_repository(principal: Principal, access: PathAccess, permission: Perm
         return Decision(False, unowned(former.name if former else access.path))
     decision = decide(principal, access, permission)
     if former is not None:
-        if decision.allowed and (former.stopped or permission in FENCED_PERMISSIONS):
+        if decision.allowed and (former.stopped or permission in FROZEN_PERMISSIONS):
             return Decision(False, former.refusal)
         return Decision(
             decision.allowed, f"{decision.rule}; {former.name} is now {former.new_path}"
         )
-    if decision.allowed and permission in FENCED_PERMISSIONS and access.fence is not None:
-        return Decision(False, access.fence.rule(access.path))
+    if decision.allowed and permission in FROZEN_PERMISSIONS and access.freeze is not None:
+        return Decision(False, access.freeze.rule(access.path))
     return decision
 
 

@@ -22,8 +22,8 @@ from sqlalchemy.orm import Session, aliased
 
 from ..db.prepared import CompiledQuery, string_agg
 from ..db.statements import AnySelect
-from ..models import Fence, Membership, OldPath, Place, Project
-from .decisions import Fenced, OldPathMatch, PathAccess, Principal
+from ..models import Membership, OldPath, Place, Project, WriteFreeze
+from .decisions import ActiveFreeze, OldPathMatch, PathAccess, Principal
 from .roles import Role
 
 #: Role of a deploy token in its namespace or project. The scopes of the token limit it further.
@@ -36,10 +36,10 @@ def prefixes(path: str) -> list[str]:
     return ["/".join(parts[:count]) for count in range(1, len(parts) + 1)]
 
 
-FENCE_COLUMNS: tuple[Any, ...] = (
-    Fence.path.label("fence"),
-    Fence.reason.label("fence_reason"),
-    Fence.set_at.label("fence_set_at"),
+FREEZE_COLUMNS: tuple[Any, ...] = (
+    WriteFreeze.path.label("freeze"),
+    WriteFreeze.reason.label("freeze_reason"),
+    WriteFreeze.set_at.label("freeze_set_at"),
 )
 
 
@@ -60,7 +60,7 @@ def _access_columns(place: Any) -> tuple[Any, ...]:
         place.visibility,
         place.owner_id,
         Membership.role,
-        *FENCE_COLUMNS,
+        *FREEZE_COLUMNS,
     )
 
 
@@ -68,9 +68,9 @@ def _is_membership_of(place: Any, user_id: Any) -> ColumnElement[bool]:
     return and_(Membership.place_id == place.id, Membership.user_id == user_id)
 
 
-def fences_over(paths: Iterable[Any]) -> ColumnElement[bool]:
+def freezes_over(paths: Iterable[Any]) -> ColumnElement[bool]:
     """Return the SQL condition for write freezes at these paths, or of the whole registry."""
-    return Fence.path.in_([literal_column("''"), *paths])
+    return WriteFreeze.path.in_([literal_column("''"), *paths])
 
 
 def _join_access(query: AnySelect, user_id: Any, paths: list[Any]) -> AnySelect:
@@ -88,14 +88,14 @@ def _join_access(query: AnySelect, user_id: Any, paths: list[Any]) -> AnySelect:
     is_member = false() if user_id is None else _is_membership_of(place, user_id)
     query = query.outerjoin(place, place.path.in_(paths)).outerjoin(Membership, is_member)
     old_paths = select(string_agg(OldPath.path)).where(OldPath.path.in_(paths))
-    query = query.outerjoin(Fence, true())
+    query = query.outerjoin(WriteFreeze, true())
     return query.add_columns(*_access_columns(place), old_paths.scalar_subquery().label("former"))
 
 
 def one_row() -> AnySelect:
     """Return a query with exactly one row, as a basis for outer joins."""
-    row = select(literal_column("1").label("asked")).subquery("asked")
-    return select(row.c.asked).select_from(row)
+    row = select(literal_column("1").label("one")).subquery("one_row")
+    return select(row.c.one).select_from(row)
 
 
 def path_accesses(
@@ -273,9 +273,9 @@ def _accesses_from_rows(
     principal: Principal, prefixes_by_path: dict[str, list[str]], rows: Sequence[Any]
 ) -> dict[str, PathAccess]:
     places = {row.place: row for row in rows}
-    fences = {row.fence: row for row in rows if row.fence is not None}
+    freezes = {row.freeze: row for row in rows if row.freeze is not None}
     return {
-        path: _access_from_rows(principal, path, path_prefixes, places, fences)
+        path: _access_from_rows(principal, path, path_prefixes, places, freezes)
         for path, path_prefixes in prefixes_by_path.items()
     }
 
@@ -301,12 +301,12 @@ def _access_from_rows(
     path: str,
     path_prefixes: list[str],
     places: dict[str, Any],
-    fences: dict[str, Any],
+    freezes: dict[str, Any],
 ) -> PathAccess:
     place_rows = [places[prefix] for prefix in path_prefixes if prefix in places]
-    fence = fence_over(path_prefixes, fences) if fences else None
+    freeze = widest_freeze(path_prefixes, freezes) if freezes else None
     if not place_rows:
-        return PathAccess(path, fence=fence)
+        return PathAccess(path, freeze=freeze)
     role, role_at = None, None
     for row in place_rows:
         is_owner = principal.user_id is not None and row.owner_id == principal.user_id
@@ -324,19 +324,19 @@ def _access_from_rows(
         deepest.visibility,
         role,
         role_at,
-        fence,
+        freeze,
     )
 
 
-def fence_over(path_prefixes: list[str], fences: dict[str, Any]) -> Fenced | None:
+def widest_freeze(path_prefixes: list[str], freezes: dict[str, Any]) -> ActiveFreeze | None:
     """Return the write freeze with the shortest path that covers a path, or None.
 
     Args:
         path_prefixes: the result of prefixes() for the path.
-        fences: rows with FENCE_COLUMNS, by path of the freeze.
+        freezes: rows with FREEZE_COLUMNS, by path of the freeze.
     """
-    row = next((fences[path] for path in ("", *path_prefixes) if path in fences), None)
-    return Fenced(row.fence, row.fence_reason, row.fence_set_at) if row else None
+    row = next((freezes[path] for path in ("", *path_prefixes) if path in freezes), None)
+    return ActiveFreeze(row.freeze, row.freeze_reason, row.freeze_set_at) if row else None
 
 
 def owning_project(session: Session, repository: str) -> Project | None:

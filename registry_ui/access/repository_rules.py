@@ -6,17 +6,17 @@ from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
-from ..models import Fence, OldPath, Project, ProtectionRule
+from ..models import OldPath, Project, ProtectionRule, WriteFreeze
 from ..patterns.glob import Glob
-from .decisions import Fenced, OldPathMatch
+from .decisions import ActiveFreeze, OldPathMatch
 from .lookup import (
-    FENCE_COLUMNS,
     FORMER_COLUMNS,
-    fence_over,
-    fences_over,
+    FREEZE_COLUMNS,
     former_over,
+    freezes_over,
     one_row,
     prefixes,
+    widest_freeze,
 )
 from .roles import Role
 from .tag_rules import RuleKind, TagRule
@@ -31,14 +31,14 @@ class RepositoryPolicy:
         image_name: rest of the repository's path below the project, matched with the rules;
             "" for the root image.
         rules: protection rules of the project.
-        fence: the write freeze (stop of pushes and deletions) in effect; None if there is none.
+        freeze: the write freeze (stop of pushes and deletions) in effect; None if there is none.
         former: the old path by which the repository was given; None if by its current path.
     """
 
     project: str
     image_name: str
     rules: list[TagRule]
-    fence: Fenced | None
+    freeze: ActiveFreeze | None
     former: OldPathMatch | None
 
 
@@ -49,22 +49,22 @@ def repository_policy(session: Session, repository: str) -> RepositoryPolicy:
         one_row()
         .outerjoin(Project, Project.path.in_(path_prefixes))
         .outerjoin(ProtectionRule, ProtectionRule.place_id == Project.id)
-        .outerjoin(Fence, fences_over(path_prefixes))
+        .outerjoin(WriteFreeze, freezes_over(path_prefixes))
         .outerjoin(OldPath, OldPath.path.in_(path_prefixes))
         .add_columns(Project.path.label("project"), ProtectionRule)
-        .add_columns(*FENCE_COLUMNS, *FORMER_COLUMNS)
+        .add_columns(*FREEZE_COLUMNS, *FORMER_COLUMNS)
         .order_by(ProtectionRule.id)
     )
     rows = session.execute(query).all()
     project = rows[0].project or ""
     rules = {row.ProtectionRule.id: row.ProtectionRule for row in rows if row.ProtectionRule}
-    fences = {row.fence: row for row in rows if row.fence is not None}
+    freezes = {row.freeze: row for row in rows if row.freeze is not None}
     tag_rules = [tag_rule(rule, project) for rule in rules.values()]
     image_name = repository[len(project) + 1 :] if project else ""
     old_paths = {row.former: row for row in rows if row.former is not None}
     former = former_over(repository, path_prefixes, old_paths)
     return RepositoryPolicy(
-        project, image_name, tag_rules, fence_over(path_prefixes, fences), former
+        project, image_name, tag_rules, widest_freeze(path_prefixes, freezes), former
     )
 
 

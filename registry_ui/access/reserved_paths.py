@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from ..enumerations import MAX_NAMES
 from ..errors import Conflict, Link
-from ..models import Fence, Move, OldPath, Place
+from ..models import Move, OldPath, Place, WriteFreeze
 from ..models.move import ACTIVE, BEFORE_SWITCH
 from . import at_or_below, below
 from .lookup import prefixes
@@ -154,9 +154,9 @@ def link_moves(session: Session, moves: Iterable[Move], place: str) -> list[Link
     ]
 
 
-def fence_of(session: Session, path: str) -> Fence | None:
+def find_move_freeze(session: Session, path: str) -> WriteFreeze | None:
     """Return the write freeze that a move has set at exactly this path, or None."""
-    query = select(Fence).where(Fence.path == path, Fence.reason == "move")
+    query = select(WriteFreeze).where(WriteFreeze.path == path, WriteFreeze.reason == "move")
     return session.scalar(query.execution_options(populate_existing=True))
 
 

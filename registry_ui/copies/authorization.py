@@ -68,7 +68,7 @@ def _decide(
     access = path_access_by_any_name(session, principal, repository)
     if access.former is not None and not decide(principal, access, Permission.SEE).allowed:
         return Decision(False, unowned(repository))
-    return decide_repository(principal, replace(access, fence=None), permission)
+    return decide_repository(principal, replace(access, freeze=None), permission)
 
 
 def denial_reason(session: Session, requested_by: str, source: str, target: str) -> str | None:

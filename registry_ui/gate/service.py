@@ -2,7 +2,7 @@
 
 Every push waits for this decision. If no rule covers the tag, the decision takes three queries and
 no registry call. If a rule applies and the registry does not answer, the request is refused. A
-write freeze (fence), a blocked account, and a lost role take effect immediately, although older
+write freeze, a blocked account, and a lost role take effect immediately, although older
 bearer tokens would still be valid. The proxy asks the gate after it has received the whole
 manifest, and the state at that moment counts.
 """
@@ -57,13 +57,13 @@ def authorize(request: GateRequest, authorization: str) -> None:
     Raises:
         Unauthenticated: the token is missing, invalid, or does not cover the request; the registry
             would respond in the same way.
-        Denied: a write freeze (fence) or a rule of the project refuses the request, or the
+        Denied: a write freeze or a rule of the project refuses the request, or the
             permission was withdrawn. The message is shown in the client's terminal.
         RegistryNotAnswering: a rule applies, and the registry does not answer.
     """
     policy = repository_policy(db.session(), str(request.repository))
     changes_no_tag = request.action is Permission.PUSH and isinstance(request.reference, Digest)
-    if changes_no_tag and policy.fence is None:
+    if changes_no_tag and policy.freeze is None:
         end_read()
         return  # A push by digest changes no tag: it is a child of an index, or a referrer.
     token = _identify(request, authorization)
@@ -102,21 +102,21 @@ def _check_permission(
 
     Raises:
         Unauthenticated: the token does not cover the request.
-        Denied: a write freeze (fence) is active, the permission was withdrawn, or the repository
+        Denied: a write freeze is active, the permission was withdrawn, or the repository
             has moved.
     """
     repository = str(request.repository)
     is_covered = token.grants(repository, REQUIRED_ACTIONS[request.action])
     is_own = token.subject == OWN_SUBJECT
     role = None
-    if not is_own and (is_covered or policy.fence is not None):
+    if not is_own and (is_covered or policy.freeze is not None):
         role = current_role(db.session(), token.subject, repository)
     is_permitted = role is not None and role >= RULE_OF[request.action].minimum
-    if policy.fence is not None and is_permitted:
+    if policy.freeze is not None and is_permitted:
         # A token that was issued during the write freeze covers no push, so without this check
         # the client would see only a missing permission. Users without permission get no
         # information about the freeze.
-        _refuse(request, token, policy.project, policy.fence.rule(repository))
+        _refuse(request, token, policy.project, policy.freeze.rule(repository))
     if not is_covered:
         raise Unauthenticated(_required_scope(request), "insufficient_scope")
     current_app.extensions["gate_in_use"].note()

@@ -85,8 +85,8 @@ def load(path: str, permission: Permission = Permission.SEE) -> ResolvedPlace:
     decision = decide(caller, access, permission)
     if permission is not Permission.SEE and not decision.allowed:
         raise Denied(f"Not allowed: {decision.rule}.", hint=_choose_hint(caller))
-    if access.fence is not None and decide(caller, access, Permission.PUSH).allowed:
-        g.fence = access.fence  # Every page of the place shows the write freeze.
+    if access.freeze is not None and decide(caller, access, Permission.PUSH).allowed:
+        g.freeze = access.freeze  # Every page of the place shows the write freeze.
     place = db.session.get_one(Place, access.place_id)
     return ResolvedPlace(place, access, permissions(caller, access))
 

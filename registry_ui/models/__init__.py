@@ -7,7 +7,6 @@ from .contents import UNLISTED, IndexChild, ManifestContents
 from .copy import Copy, CopyLine
 from .credential import DeployToken, DockerSession
 from .event import UNASSIGNED, RefusedDelivery, RegistryEvent, RegistryToken
-from .fence import Fence
 from .garbage_collection import GarbageCollection
 from .heartbeat import DIGESTS_READ, GATE_ASKED, REGISTRY_IS_CACHE, REGISTRY_READ, Heartbeat
 from .image import (
@@ -31,6 +30,7 @@ from .trash import TrashedTag
 from .user import AccessToken, BrowserSession, FailedSignIn, KnownSignIn, UnseenSecret, User
 from .waiting_pull import WaitingPull
 from .work import Operation, OperationStep
+from .write_freeze import WriteFreeze
 
 __all__ = [
     "DIGESTS_READ",
@@ -54,7 +54,6 @@ __all__ = [
     "DeployToken",
     "DockerSession",
     "FailedSignIn",
-    "Fence",
     "GarbageCollection",
     "Heartbeat",
     "IndexChild",
@@ -95,5 +94,6 @@ __all__ = [
     "UnseenSecret",
     "User",
     "WaitingPull",
+    "WriteFreeze",
     "utc_now",
 ]

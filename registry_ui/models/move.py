@@ -69,7 +69,8 @@ class Move(Stallable, Base):
 
     Before the switch (``switched_at``), the move can be canceled. In the state ``grace``, the old
     path can still be pulled until ``grace_until`` or, if that is None, until a user deletes the
-    old path. ``problem`` says why the move stopped, or what the move waits for.
+    old path. In the state ``fenced``, writes are frozen, and the move waits until no earlier token
+    can push. ``problem`` says why the move stopped, or what the move waits for.
     """
 
     __tablename__ = "moves"

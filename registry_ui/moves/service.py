@@ -15,7 +15,7 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
 from ..access.lookup import prefixes
-from ..access.reserved_paths import fence_of
+from ..access.reserved_paths import find_move_freeze
 from ..audit import Actor, record
 from ..db.session import db, writing
 from ..errors import Invalid, NotFound, StateConflict
@@ -24,7 +24,7 @@ from ..models.move import BEFORE_SWITCH, CANCELLABLE, MovePreview
 from ..names import subject_of
 from ..operations.lease import is_free
 from ..operations.runner import PLAN_LIFETIME
-from ..operations.write_freeze import lift_fence
+from ..operations.write_freeze import lift_write_freeze
 from . import old_paths
 from .planner import MovePlan, require_still_free
 
@@ -125,9 +125,9 @@ def cancel(actor: Actor, move_id: int) -> Move:
             move.state, move.finished_at = "cancelled", utc_now()
             return move
         move.cancel_wanted = True
-        fence = fence_of(session, move.source)
-        if fence is not None:
-            lift_fence(session, fence.id)
+        freeze = find_move_freeze(session, move.source)
+        if freeze is not None:
+            lift_write_freeze(session, freeze.id)
         if session.scalar(select(Move.id).where(Move.id == move.id, is_free(Move))) is not None:
             move.state = "undoing"
         return move

@@ -12,7 +12,7 @@ from sqlalchemy import update
 from registry_ui.db.session import db
 from registry_ui.demo.images import DOCKER, Manifest, index
 from registry_ui.jobs.tasks import resume
-from registry_ui.models import Fence, Move, Place, Removal
+from registry_ui.models import Move, Place, Removal, WriteFreeze
 from registry_ui.moves import progress
 from tests.contract import move_process
 from tests.support.html import Page
@@ -141,7 +141,7 @@ class Mover(LiveSite):
             assert self.readable(new) == parts_of(name)
             assert self.live(old) == digests_of(name)
             assert self.index(old) is None
-        assert self.rows(Fence) == []
+        assert self.rows(WriteFreeze) == []
 
     def assert_untouched(self, source: str, target: str) -> None:
         """Everything is where it was, nothing where it was to go, and nobody is stopped."""
@@ -151,7 +151,7 @@ class Mover(LiveSite):
             assert self.readable(old) == parts_of(name)
             assert self.pusher.tags(new) == []
             assert self.index(new) is None
-        assert self.rows(Fence) == []
+        assert self.rows(WriteFreeze) == []
 
     def grants(self, name: str, by: str = "maintainer") -> str:
         """What is granted of pull, push and delete for a repository."""

@@ -20,7 +20,15 @@ from registry_ui.demo.push import ACCEPT
 from registry_ui.distribution import transport
 from registry_ui.garbage_collection import runner
 from registry_ui.garbage_collection import service as garbage_collection
-from registry_ui.models import Fence, GarbageCollection, Namespace, Project, Removal, Tag, utc_now
+from registry_ui.models import (
+    GarbageCollection,
+    Namespace,
+    Project,
+    Removal,
+    Tag,
+    WriteFreeze,
+    utc_now,
+)
 from registry_ui.names import TagName, is_trash_tag
 from registry_ui.operations import write_freeze
 from registry_ui.removals import service as removals
@@ -361,7 +369,7 @@ def collect(site: LiveSite) -> GarbageCollection:
 @oddities("empty link", "ghost", "empty manifest", "build cache", "schema 1", "missing child")
 def test_garbage_is_collected_around_it(collected, oddity, hostile):
     row = collect(collected)
-    assert collected.rows(Fence) == []
+    assert collected.rows(WriteFreeze) == []
     blobs = collected.registry.home / "data/docker/registry/v2/blobs"
     left = {f"sha256:{data.parent.name}" for data in blobs.glob("sha256/*/*/data")}
     if oddity in STOPS_THE_COLLECTOR[collected.registry.version]:

@@ -9,7 +9,7 @@ import pytest
 from registry_ui.db.session import db
 from registry_ui.distribution.errors import InvalidRegistryResponse, RegistryFault
 from registry_ui.jobs import tasks
-from registry_ui.models import Fence, Move, UnmovedTag, utc_now
+from registry_ui.models import Move, UnmovedTag, WriteFreeze, utc_now
 from tests.contract.mover import DIGESTS, ONE, TWO, Mover
 from tests.contract.test_schema1 import digests, stop_taking_schema1
 from tests.support import registry as registries
@@ -56,7 +56,7 @@ def moved_with_a_rest(site):
     assert "could not be copied and stay at the old name: 1" in move.problem
     assert site.live(new(site)) == site.index(new(site)) == DIGESTS
     assert digests(site, old(site))[ODD] is not None
-    assert site.rows(Fence) == []
+    assert site.rows(WriteFreeze) == []
     return move.id
 
 

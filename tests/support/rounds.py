@@ -102,7 +102,7 @@ class Jobs:
         policy = self.policies[0]
         self.due = [lambda: self.run_policy(one, policy), lambda: self.rename(other)]
         self.random.shuffle(self.due)
-        # Not first: behind its fence the others would only wait.
+        # Not first: during its write freeze the others would only wait.
         self.due.insert(self.random.randrange(2), collect)
         self.projects.reverse()
         self.policies.reverse()

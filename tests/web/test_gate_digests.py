@@ -7,7 +7,7 @@ import pytest
 from registry_ui.audit import OWN_SUBJECT
 from registry_ui.db.session import writing
 from registry_ui.models import ProtectionRule, TagClaim
-from registry_ui.operations.write_freeze import raise_fence
+from registry_ui.operations.write_freeze import freeze_writes
 from tests.unit.hostile_registry import Answer
 from tests.web.graph import Graph
 from tests.web.support import digest
@@ -162,7 +162,7 @@ def test_a_blob_is_not_deleted_while_a_tag_may_need_it(acme, registry):
 def test_a_blob_is_deleted_by_whom_a_manifest_is(acme, registry):
     assert_refused(delete_blob(acme, "dev"), "you no longer have permission to delete in acme/app")
     with acme.app.app_context(), writing() as session:
-        raise_fence(session, APP, "move")
+        freeze_writes(session, APP, "move")
     assert "writes to acme/app are stopped" in delete_blob(acme).headers["X-Gate-Message"]
 
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from registry_ui.models import Fence, Move, Tag, UnassignedRepository, utc_now
+from registry_ui.models import Move, Tag, UnassignedRepository, WriteFreeze, utc_now
 from tests.support.html import Page
 from tests.support.moves import fill_acme, plan
 from tests.web.support import basic
@@ -215,7 +215,7 @@ def test_nothing_begins_before_the_path_is_typed(acme):
     assert refused.status_code == 422
     assert "Type acme/app to confirm." in Page(refused.text).text
     assert acme.row(Move).state == "planned"
-    assert acme.rows(Fence) == []
+    assert acme.rows(WriteFreeze) == []
 
 
 def test_a_plan_whose_path_was_taken_meanwhile_does_not_begin(acme):

@@ -16,17 +16,22 @@ from registry_ui.models import (
     AuditEntry,
     ContainerImage,
     CopiedTag,
-    Fence,
     Move,
     MovedRepository,
     Namespace,
     Place,
+    WriteFreeze,
     utc_now,
 )
 from registry_ui.moves.lease import claim
 from registry_ui.moves.switchover import switch
 from registry_ui.operations.errors import Canceled, Deferred
-from registry_ui.operations.write_freeze import EVERYWHERE, lift_fence, raise_fence, writers_until
+from registry_ui.operations.write_freeze import (
+    EVERYWHERE,
+    freeze_writes,
+    lift_write_freeze,
+    writers_until,
+)
 from tests.support.html import Page
 from tests.support.moves import fill_acme, plan
 from tests.web.support import basic, digest
@@ -74,7 +79,7 @@ def test_an_empty_namespace_is_renamed_with_what_is_in_it(acme, monkeypatch):
     paths = {place.path for place in acme.rows(Place)}
     assert {"acme/full", "acme/full/inner", "acme/full/inner/app"} <= paths
     assert not [path for path in paths if path.startswith("acme/empty")]
-    assert acme.rows(Fence) == []
+    assert acme.rows(WriteFreeze) == []
     done = acme.row(AuditEntry, action="namespace.move")
     assert (done.subject, done.detail) == ("acme/full", {"source": "acme/empty"})
     told = Page(acme.browser("owner").get("/acme/full/-/activity").text).text
@@ -127,11 +132,11 @@ def test_a_move_waits_for_a_garbage_collection_and_a_collection_for_a_move(acme)
     number = acme.move("acme/app", "waiting", target="acme/new", requested_by="owner")
     with acme.app.app_context():
         with writing() as session:
-            fence = raise_fence(session, EVERYWHERE, "collection").id
+            freeze = freeze_writes(session, EVERYWHERE, "collection").id
         run_move(number)
         assert writers_until(db.session()) is None
         with writing() as session:
-            lift_fence(session, fence)
+            lift_write_freeze(session, freeze)
     assert acme.row(Move).state == "waiting"
     later = utc_now() + timedelta(seconds=30)
     acme.change(Move, {"lease_until": later, "state": "copying"})
@@ -139,7 +144,7 @@ def test_a_move_waits_for_a_garbage_collection_and_a_collection_for_a_move(acme)
         assert writers_until(session) == later
 
 
-def test_a_move_that_often_notes_how_far_it_is_heeds_a_fence_and_who_calls_it_off(
+def test_a_move_that_often_notes_how_far_it_is_heeds_a_freeze_and_who_calls_it_off(
     acme, monkeypatch
 ):
     clock = SimpleNamespace(now=0.0)
@@ -158,11 +163,11 @@ def test_a_move_that_often_notes_how_far_it_is_heeds_a_fence_and_who_calls_it_of
         monkeypatch.setattr("registry_ui.operations.lease.time", clock)
         held._renewed_at = clock.now
         with writing() as session:
-            fence = raise_fence(session, EVERYWHERE, "collection").id
+            freeze = freeze_writes(session, EVERYWHERE, "collection").id
         with pytest.raises(Deferred):
             work(held)
         with writing() as session:
-            lift_fence(session, fence)
+            lift_write_freeze(session, freeze)
             session.get_one(Move, number).cancel_wanted = True
         with pytest.raises(Canceled):
             work(held)

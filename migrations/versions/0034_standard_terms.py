@@ -1,0 +1,80 @@
+"""Name tables and columns by the terms of the pages: write freeze.
+
+Revision ID: 0034
+Revises: 0033
+Create Date: 2026-12-01
+
+"""
+
+import sqlalchemy as sa
+from alembic import op
+
+# revision identifiers, used by Alembic.
+revision = "0034"
+down_revision = "0033"
+branch_labels = None
+depends_on = None
+
+MOMENT = sa.DateTime(timezone=True)
+#: Actions of the audit log: before, after.
+ACTIONS = [("fence.raise", "write_freeze.begin"), ("fence.lift", "write_freeze.lift")]
+
+
+def upgrade() -> None:
+    rename_freezes("fences", "write_freezes", "fence_id", "write_freeze_id")
+    for before, after in ACTIONS:
+        rename_action(before, after)
+
+
+def downgrade() -> None:
+    for before, after in ACTIONS:
+        rename_action(after, before)
+    rename_freezes("write_freezes", "fences", "write_freeze_id", "fence_id")
+
+
+def name(length: int) -> sa.types.TypeEngine[str]:
+    """A string that compares by bytes: names and tags are case-sensitive."""
+    return sa.String(length).with_variant(sa.String(length, collation="C"), "postgresql")
+
+
+def rename_freezes(before: str, after: str, key_before: str, key_after: str) -> None:
+    """Rename the table, and the column that refers to it; both with their constraints.
+
+    SQLite can't rename constraints, so the few rows move to a new table.
+    """
+    op.create_table(
+        after,
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("path", name(255), nullable=False),
+        sa.Column("reason", sa.String(length=10), nullable=False),
+        sa.Column("set_at", MOMENT, nullable=False),
+        sa.Column("quiet_at", MOMENT, nullable=False),
+        sa.CheckConstraint("reason IN ('collection', 'move')", name=op.f(f"ck_{after}_reason")),
+        sa.PrimaryKeyConstraint("id", name=f"pk_{after}"),
+        sa.UniqueConstraint("path", name=f"uq_{after}_path"),
+    )
+    copy_rows(before, after, ["id", "path", "reason", "set_at", "quiet_at"])
+    if op.get_context().dialect.name == "postgresql":
+        op.execute(
+            f"SELECT setval('{after}_id_seq', coalesce(max(id), 0) + 1, false) FROM {after}"  # noqa: S608
+        )
+    op.alter_column("collections", key_before, new_column_name=key_after)
+    with op.batch_alter_table("collections") as batch:
+        batch.drop_constraint(f"fk_collections_{key_before}_{before}", type_="foreignkey")
+        batch.create_foreign_key(
+            f"fk_collections_{key_after}_{after}", after, [key_after], ["id"], ondelete="SET NULL"
+        )
+    op.drop_table(before)
+
+
+def copy_rows(before: str, after: str, columns: list[str]) -> None:
+    """Copy all rows to another table that has the same columns."""
+    source = sa.table(before, *map(sa.column, columns))
+    target = sa.table(after, *map(sa.column, columns))
+    op.execute(target.insert().from_select(columns, sa.select(source)))
+
+
+def rename_action(before: str, after: str) -> None:
+    """Rename an action in the audit log."""
+    entries = sa.table("audit_entries", sa.column("action"))
+    op.execute(entries.update().where(entries.c.action == before).values(action=after))
