@@ -1,4 +1,4 @@
-"""Name tables and columns by the terms of the pages: write freeze.
+"""Name tables and columns by the terms of the pages: write freeze, old path.
 
 Revision ID: 0034
 Revises: 0033
@@ -17,11 +17,16 @@ depends_on = None
 
 MOMENT = sa.DateTime(timezone=True)
 #: Actions of the audit log: before, after.
-ACTIONS = [("fence.raise", "write_freeze.begin"), ("fence.lift", "write_freeze.lift")]
+ACTIONS = [
+    ("fence.raise", "write_freeze.begin"),
+    ("fence.lift", "write_freeze.lift"),
+    ("image.old_name.stop", "image.old_path.stop"),
+]
 
 
 def upgrade() -> None:
     rename_freezes("fences", "write_freezes", "fence_id", "write_freeze_id")
+    rename_old_paths("former_paths", "old_paths", "now", "new_path")
     for before, after in ACTIONS:
         rename_action(before, after)
 
@@ -29,6 +34,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     for before, after in ACTIONS:
         rename_action(after, before)
+    rename_old_paths("old_paths", "former_paths", "new_path", "now")
     rename_freezes("write_freezes", "fences", "write_freeze_id", "fence_id")
 
 
@@ -53,7 +59,8 @@ def rename_freezes(before: str, after: str, key_before: str, key_after: str) -> 
         sa.PrimaryKeyConstraint("id", name=f"pk_{after}"),
         sa.UniqueConstraint("path", name=f"uq_{after}_path"),
     )
-    copy_rows(before, after, ["id", "path", "reason", "set_at", "quiet_at"])
+    kept = {column: column for column in ("id", "path", "reason", "set_at", "quiet_at")}
+    copy_rows(before, after, kept)
     if op.get_context().dialect.name == "postgresql":
         op.execute(
             f"SELECT setval('{after}_id_seq', coalesce(max(id), 0) + 1, false) FROM {after}"  # noqa: S608
@@ -67,11 +74,39 @@ def rename_freezes(before: str, after: str, key_before: str, key_after: str) -> 
     op.drop_table(before)
 
 
-def copy_rows(before: str, after: str, columns: list[str]) -> None:
-    """Copy all rows to another table that has the same columns."""
+def rename_old_paths(before: str, after: str, target_before: str, target_after: str) -> None:
+    """Rename the table, the column of the current path, and their constraints and indexes."""
+    op.create_table(
+        after,
+        sa.Column("path", name(255), nullable=False),
+        sa.Column("exact", sa.Boolean(), nullable=False),
+        sa.Column(target_after, name(255), nullable=False),
+        sa.Column("until", MOMENT, nullable=True),
+        sa.Column("move_id", sa.Integer(), nullable=False),
+        sa.Column("stopped", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["move_id"], ["moves.id"], name=f"fk_{after}_move_id_moves", ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("path", name=f"pk_{after}"),
+    )
+    kept = {column: column for column in ("path", "exact", "until", "move_id", "stopped")}
+    copy_rows(before, after, {**kept, target_before: target_after})
+    op.drop_table(before)
+    for column in (target_after, "move_id"):
+        op.create_index(f"ix_{after}_{column}", after, [column])
+
+
+def copy_rows(before: str, after: str, columns: dict[str, str]) -> None:
+    """Copy all rows to another table.
+
+    Args:
+        before: the table to read.
+        after: the table to fill.
+        columns: names of the columns before and after.
+    """
     source = sa.table(before, *map(sa.column, columns))
-    target = sa.table(after, *map(sa.column, columns))
-    op.execute(target.insert().from_select(columns, sa.select(source)))
+    target = sa.table(after, *map(sa.column, columns.values()))
+    op.execute(target.insert().from_select([*columns.values()], sa.select(source)))
 
 
 def rename_action(before: str, after: str) -> None:

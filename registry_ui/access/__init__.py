@@ -22,7 +22,7 @@ from .decisions import (
 from .lookup import (
     AccessLookup,
     CredentialQuery,
-    former_name,
+    find_old_path,
     freezes_over,
     path_access,
     path_access_by_any_name,
@@ -70,7 +70,7 @@ __all__ = [
     "can_see_repository",
     "decide",
     "decide_repository",
-    "former_name",
+    "find_old_path",
     "freezes_over",
     "managed_places",
     "path_access",

@@ -159,10 +159,10 @@ class OldPathMatch:
         If the old path is stopped, the text refuses pulls too.
         """
         if self.stopped:
-            consequence = "the old name was changed after the move, and can no longer be pulled"
+            consequence = "the old path was changed after the move, and can no longer be pulled"
             return f"{self.name} has moved to {self.new_path}; {consequence}"
         day = f"until {self.until.day} {self.until:%B %Y}" if self.until else "for now"
-        return f"{self.name} has moved to {self.new_path}; the old name can be pulled {day}"
+        return f"{self.name} has moved to {self.new_path}; the old path can be pulled {day}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +175,7 @@ class PathAccess:
         role: the highest role of the principal at or above the place; None without a role.
         role_at: the path at which the principal has that role.
         freeze: the write freeze in effect at the path; None if there is none.
-        former: the old path by which the repository was requested, ``path`` being the current
+        old_path: the old path by which the repository was requested, ``path`` being the current
             one; None if it was requested by its current path.
     """
 
@@ -187,7 +187,7 @@ class PathAccess:
     role: Role | None = None
     role_at: str | None = None
     freeze: ActiveFreeze | None = None
-    former: OldPathMatch | None = None
+    old_path: OldPathMatch | None = None
 
     @property
     def exact(self) -> bool:
@@ -283,15 +283,15 @@ def decide_repository(principal: Principal, access: PathAccess, permission: Perm
     checked last, so that only a principal with write access learns about it. An old path
     gives the same read access as the current path, but never write access.
     """
-    former = access.former
-    if access.project is None and (former is not None or not principal.is_admin):
-        return Decision(False, unowned(former.name if former else access.path))
+    old_path = access.old_path
+    if access.project is None and (old_path is not None or not principal.is_admin):
+        return Decision(False, unowned(old_path.name if old_path else access.path))
     decision = decide(principal, access, permission)
-    if former is not None:
-        if decision.allowed and (former.stopped or permission in FROZEN_PERMISSIONS):
-            return Decision(False, former.refusal)
+    if old_path is not None:
+        if decision.allowed and (old_path.stopped or permission in FROZEN_PERMISSIONS):
+            return Decision(False, old_path.refusal)
         return Decision(
-            decision.allowed, f"{decision.rule}; {former.name} is now {former.new_path}"
+            decision.allowed, f"{decision.rule}; {old_path.name} is now {old_path.new_path}"
         )
     if decision.allowed and permission in FROZEN_PERMISSIONS and access.freeze is not None:
         return Decision(False, access.freeze.rule(access.path))

@@ -43,12 +43,12 @@ FREEZE_COLUMNS: tuple[Any, ...] = (
 )
 
 
-FORMER_COLUMNS: tuple[Any, ...] = (
-    OldPath.path.label("former"),
-    OldPath.exact.label("former_exact"),
-    OldPath.now.label("former_now"),
-    OldPath.until.label("former_until"),
-    OldPath.stopped.label("former_stopped"),
+OLD_PATH_COLUMNS: tuple[Any, ...] = (
+    OldPath.path.label("old_path"),
+    OldPath.exact.label("old_path_exact"),
+    OldPath.new_path.label("new_path"),
+    OldPath.until.label("old_path_until"),
+    OldPath.stopped.label("old_path_stopped"),
 )
 
 
@@ -79,7 +79,7 @@ def _join_access(query: AnySelect, user_id: Any, paths: list[Any]) -> AnySelect:
     This data is the places (namespaces and projects) at the paths, a user's role in each place,
     and all write freezes. Each row of the query is repeated for each place and each freeze.
     Usually there is no freeze, and joining all of them is the cheapest way to find that out. The
-    column ``former`` of every row contains all old paths among ``paths``, one per line.
+    column ``old_paths`` of every row contains all old paths among ``paths``, one per line.
 
     Args:
         user_id: column or parameter with the id of the user; None for no roles.
@@ -89,7 +89,9 @@ def _join_access(query: AnySelect, user_id: Any, paths: list[Any]) -> AnySelect:
     query = query.outerjoin(place, place.path.in_(paths)).outerjoin(Membership, is_member)
     old_paths = select(string_agg(OldPath.path)).where(OldPath.path.in_(paths))
     query = query.outerjoin(WriteFreeze, true())
-    return query.add_columns(*_access_columns(place), old_paths.scalar_subquery().label("former"))
+    return query.add_columns(
+        *_access_columns(place), old_paths.scalar_subquery().label("old_paths")
+    )
 
 
 def one_row() -> AnySelect:
@@ -123,13 +125,13 @@ def path_access_by_any_name(session: Session, principal: Principal, repository: 
 
     The token endpoint grants access by the same rules.
     """
-    former = former_name(session, repository)
-    if former is None:
+    old_path = find_old_path(session, repository)
+    if old_path is None:
         return path_access(session, principal, repository)
-    return replace(path_access(session, principal, former.new_path), former=former)
+    return replace(path_access(session, principal, old_path.new_path), old_path=old_path)
 
 
-def former_name(session: Session, name: str) -> OldPathMatch | None:
+def find_old_path(session: Session, name: str) -> OldPathMatch | None:
     """Return the old path that covers a name, with its current path, or None.
 
     Later moves of the current path are followed. None means that no old path covers the name.
@@ -137,12 +139,14 @@ def former_name(session: Session, name: str) -> OldPathMatch | None:
     Args:
         name: path of a repository, a namespace, or a project.
     """
-    query = select(*FORMER_COLUMNS).where(OldPath.path.in_(path_prefixes := prefixes(name)))
-    former = former_over(name, path_prefixes, {row.former: row for row in session.execute(query)})
-    if former is None:
+    query = select(*OLD_PATH_COLUMNS).where(OldPath.path.in_(path_prefixes := prefixes(name)))
+    old_path = match_old_path(
+        name, path_prefixes, {row.old_path: row for row in session.execute(query)}
+    )
+    if old_path is None:
         return None
-    later = former_name(session, former.new_path)
-    return former if later is None else replace(former, new_path=later.new_path)
+    later = find_old_path(session, old_path.new_path)
+    return old_path if later is None else replace(old_path, new_path=later.new_path)
 
 
 class CredentialQuery:
@@ -170,7 +174,7 @@ class CredentialQuery:
 
 
 _OLD_PATH_QUERY = CompiledQuery(
-    select(*FORMER_COLUMNS).where(OldPath.path == bindparam("path", type_=OldPath.path.type))
+    select(*OLD_PATH_COLUMNS).where(OldPath.path == bindparam("path", type_=OldPath.path.type))
 )
 #: For requests without credentials.
 _ANONYMOUS_QUERY = CredentialQuery(one_row(), bindparam("user_id"))
@@ -241,7 +245,7 @@ class AccessLookup:
             query = _ANONYMOUS_QUERY.for_paths(self._parameter_count)
             self._rows = query.all(engine, user_id=user_id, **self._values)
         accesses = _accesses_from_rows(principal, self._prefixes, self._rows)
-        old_paths = self._rows[0].former if self._rows else None
+        old_paths = self._rows[0].old_paths if self._rows else None
         if not old_paths:
             return accesses
         return accesses | self._resolve_old_paths(engine, principal, old_paths.split("\n"))
@@ -252,20 +256,20 @@ class AccessLookup:
         """Return the access to the requested paths that ``old_paths`` cover, by requested path."""
         rows = {path: _OLD_PATH_QUERY.first(engine, path=path) for path in old_paths}
         matches = {
-            path: former
+            path: old_path
             for path, path_prefixes in self._prefixes.items()
-            if (former := former_over(path, path_prefixes, rows)) is not None
+            if (old_path := match_old_path(path, path_prefixes, rows)) is not None
         }
         # The target of an old path can be an old path itself if it was moved again.
-        accesses = AccessLookup(former.new_path for former in matches.values()).path_accesses(
+        accesses = AccessLookup(old_path.new_path for old_path in matches.values()).path_accesses(
             engine, principal
         )
         return {
             path: replace(
-                accesses[former.new_path],
-                former=replace(former, new_path=accesses[former.new_path].path),
+                accesses[old_path.new_path],
+                old_path=replace(old_path, new_path=accesses[old_path.new_path].path),
             )
-            for path, former in matches.items()
+            for path, old_path in matches.items()
         }
 
 
@@ -280,19 +284,21 @@ def _accesses_from_rows(
     }
 
 
-def former_over(name: str, path_prefixes: list[str], rows: dict[str, Any]) -> OldPathMatch | None:
+def match_old_path(
+    name: str, path_prefixes: list[str], rows: dict[str, Any]
+) -> OldPathMatch | None:
     """Return the deepest old path that covers a name, or None.
 
     Args:
         path_prefixes: the result of prefixes() for the name.
-        rows: rows with FORMER_COLUMNS, by old path.
+        rows: rows with OLD_PATH_COLUMNS, by old path.
     """
     for path in reversed(path_prefixes):
         row = rows.get(path)
-        if row is not None and (path == name or not row.former_exact):
-            new_path = row.former_now + name[len(path) :]
-            stopped = name in row.former_stopped.split("\n")
-            return OldPathMatch(name, new_path, row.former_until, stopped)
+        if row is not None and (path == name or not row.old_path_exact):
+            new_path = row.new_path + name[len(path) :]
+            stopped = name in row.old_path_stopped.split("\n")
+            return OldPathMatch(name, new_path, row.old_path_until, stopped)
     return None
 
 

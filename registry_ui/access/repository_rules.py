@@ -10,10 +10,10 @@ from ..models import OldPath, Project, ProtectionRule, WriteFreeze
 from ..patterns.glob import Glob
 from .decisions import ActiveFreeze, OldPathMatch
 from .lookup import (
-    FORMER_COLUMNS,
     FREEZE_COLUMNS,
-    former_over,
+    OLD_PATH_COLUMNS,
     freezes_over,
+    match_old_path,
     one_row,
     prefixes,
     widest_freeze,
@@ -32,14 +32,14 @@ class RepositoryPolicy:
             "" for the root image.
         rules: protection rules of the project.
         freeze: the write freeze (stop of pushes and deletions) in effect; None if there is none.
-        former: the old path by which the repository was given; None if by its current path.
+        old_path: the old path by which the repository was given; None if by its current path.
     """
 
     project: str
     image_name: str
     rules: list[TagRule]
     freeze: ActiveFreeze | None
-    former: OldPathMatch | None
+    old_path: OldPathMatch | None
 
 
 def repository_policy(session: Session, repository: str) -> RepositoryPolicy:
@@ -52,7 +52,7 @@ def repository_policy(session: Session, repository: str) -> RepositoryPolicy:
         .outerjoin(WriteFreeze, freezes_over(path_prefixes))
         .outerjoin(OldPath, OldPath.path.in_(path_prefixes))
         .add_columns(Project.path.label("project"), ProtectionRule)
-        .add_columns(*FREEZE_COLUMNS, *FORMER_COLUMNS)
+        .add_columns(*FREEZE_COLUMNS, *OLD_PATH_COLUMNS)
         .order_by(ProtectionRule.id)
     )
     rows = session.execute(query).all()
@@ -61,10 +61,10 @@ def repository_policy(session: Session, repository: str) -> RepositoryPolicy:
     freezes = {row.freeze: row for row in rows if row.freeze is not None}
     tag_rules = [tag_rule(rule, project) for rule in rules.values()]
     image_name = repository[len(project) + 1 :] if project else ""
-    old_paths = {row.former: row for row in rows if row.former is not None}
-    former = former_over(repository, path_prefixes, old_paths)
+    old_paths = {row.old_path: row for row in rows if row.old_path is not None}
+    old_path = match_old_path(repository, path_prefixes, old_paths)
     return RepositoryPolicy(
-        project, image_name, tag_rules, widest_freeze(path_prefixes, freezes), former
+        project, image_name, tag_rules, widest_freeze(path_prefixes, freezes), old_path
     )
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy import select
 
-from ..access import Permission, Role, former_name, repository_policy
+from ..access import Permission, Role, find_old_path, repository_policy
 from ..access.tag_rules import TagChange, TagRule, refusal
 from ..catalog.live_tags import LiveTags, leftovers_in, read_tags
 from ..catalog.pull_through import refuse_push
@@ -133,7 +133,7 @@ def _require_other_target(request: CopyRequest) -> None:
     if any(request.source == target and name == tag for name, tag in request.tags.items()):
         message = "The target is the tag itself. Choose another project, image or tag."
         raise Invalid("Nothing was planned.", {"tag": message})
-    old_path = former_name(db.session(), target)
+    old_path = find_old_path(db.session(), target)
     if old_path is not None:
         raise Invalid("Nothing was planned.", {"image": f"{old_path.refusal}."})
 

@@ -123,10 +123,10 @@ def _check_permission(
     if not is_own and not is_permitted:
         message = f"you no longer have permission to {request.action} in {repository}"
         _refuse(request, token, policy.project, message)
-    if policy.former is not None and not is_own:
+    if policy.old_path is not None and not is_own:
         # A token that was issued before a move still permits the old path. If only the image was
         # moved, the old path is still in its project, so that the checks above permit it, too.
-        _refuse(request, token, policy.project, policy.former.refusal)
+        _refuse(request, token, policy.project, policy.old_path.refusal)
     return role
 
 

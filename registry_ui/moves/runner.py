@@ -49,7 +49,7 @@ POLL_INTERVAL = 0.5
 PROXY_TIMEOUT = timedelta(seconds=60)
 #: Message on the page of a move that left tags behind.
 UNMOVED_TAGS = (
-    "Some tags could not be copied and stay at the old name: {}. They are listed below with the "
+    "Some tags could not be copied and stay at the old path: {}. They are listed below with the "
     "reasons. They are deleted only if you choose that."
 )
 

@@ -247,7 +247,7 @@ def example_pull(plan: MovePreview) -> str:
     return f"{new}:{'latest' if 'latest' in names else names[0]}"
 
 
-def former_of(place: Place) -> list[tuple[OldPath, Move]]:
+def old_paths_of(place: Place) -> list[tuple[OldPath, Move]]:
     """Return the old paths of a namespace or project that can still be pulled, with their moves."""
     return _load_old_paths(place.path, exact=False)
 
@@ -257,11 +257,11 @@ def old_paths_of_image(image: ContainerImage) -> list[tuple[OldPath, Move]]:
     return _load_old_paths(image.path, exact=True)
 
 
-def _load_old_paths(now: str, *, exact: bool) -> list[tuple[OldPath, Move]]:
+def _load_old_paths(new_path: str, *, exact: bool) -> list[tuple[OldPath, Move]]:
     query = (
         select(OldPath, Move)
         .join(Move, Move.id == OldPath.move_id)
-        .where(OldPath.now == now, OldPath.exact.is_(exact))
+        .where(OldPath.new_path == new_path, OldPath.exact.is_(exact))
         .order_by(OldPath.path)
     )
     return [(row, move) for row, move in db.session.execute(query)]

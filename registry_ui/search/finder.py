@@ -18,7 +18,7 @@ from sqlalchemy import ColumnElement, and_, case, false, func, or_, select, true
 from sqlalchemy.orm import Session, aliased
 
 from ..access import Principal, visible_places
-from ..access.lookup import former_name
+from ..access.lookup import find_old_path
 from ..access.queries import reached
 from ..catalog.images import attached, is_listed
 from ..db.prepared import lowered
@@ -169,7 +169,7 @@ class Finder:
             return None
         hit = self._find_reference(str(reference.name), reference)
         if hit is None:
-            old_path = former_name(self._session, str(reference.name))
+            old_path = find_old_path(self._session, str(reference.name))
             hit = (
                 self._find_reference(old_path.new_path, reference) if old_path is not None else None
             )

@@ -8,7 +8,7 @@ from typing import Any
 from flask import Blueprint, render_template, request, url_for
 
 from ..access import Permission
-from ..access.lookup import former_name, owning_project
+from ..access.lookup import find_old_path, owning_project
 from ..comparison.candidates import candidate_tags
 from ..comparison.page import Comparison, compare
 from ..comparison.side import Side, locate
@@ -122,7 +122,7 @@ def _resolve_side(form: _CompareForm, side: str, *, live: bool) -> None:
         side: one of SIDES.
         live: whether to look up the tag or digest in the registry, too.
     """
-    reference = form.references[side] = _replace_old_name(form.references[side])
+    reference = form.references[side] = _replace_old_path(form.references[side])
     try:
         form.images[side] = _load_image(reference.name)
         if live:
@@ -133,9 +133,9 @@ def _resolve_side(form: _CompareForm, side: str, *, live: bool) -> None:
         form.refuse(side, error.message, error.status)
 
 
-def _replace_old_name(reference: Reference) -> Reference:
-    """Replace the old name of a moved image by its current name, for which access is checked."""
-    old_path = former_name(db.session(), str(reference.name))
+def _replace_old_path(reference: Reference) -> Reference:
+    """Replace the old path of a moved image by its current path, for which access is checked."""
+    old_path = find_old_path(db.session(), str(reference.name))
     return replace(reference, name=RepositoryName(old_path.new_path)) if old_path else reference
 
 

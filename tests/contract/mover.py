@@ -97,7 +97,7 @@ class Mover(LiveSite):
         return self.send(move_id, "confirm", confirm=self.move(move_id).source)
 
     def moved(self, target: str, **what: Any) -> int:
-        """Move something until its old name can be pulled; return the number of the move."""
+        """Move something until its old path can be pulled; return the number of the move."""
         move = self.confirmed(self.planned(target, **what))
         assert move.state == "grace", move.problem
         assert move.problem == ""
@@ -134,7 +134,7 @@ class Mover(LiveSite):
         return all(self.pusher.digest(path, one.digest) == one.digest for one in manifests)
 
     def assert_moved(self, source: str, target: str) -> None:
-        """Registry and index have it all under the new path, and old names can be pulled."""
+        """Registry and index have it all under the new path, and old paths can be pulled."""
         for name in IMAGES:
             new, old = repository(target, name), repository(source, name)
             assert self.live(new) == self.index(new) == digests_of(name)

@@ -327,7 +327,7 @@ def test_the_project_moves_and_what_cannot_be_read_is_left_out_only_if_that_was_
     assert (f"left out, because they can't be read: {ODD}" in page) == unreadable
     assert (f"because it can't be copied: {ODD}" in page) == refused
     after = site.send(move_id, "retire")
-    # What could not be copied stays at the old name, until a person has it deleted.
+    # What could not be copied stays at the old path, until a person has it deleted.
     assert after.state == ("grace" if refused else "done")
     assert site.pusher.tags(web) == ([ODD] if refused else [])
 

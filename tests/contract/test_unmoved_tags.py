@@ -1,4 +1,4 @@
-"""A move names the tags that can't be copied, keeps them at the old name, and moves the rest."""
+"""A move names the tags that can't be copied, keeps them at the old path, and moves the rest."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def new(site):
 def moved_with_a_rest(site):
     move = site.confirmed(site.planned(site.market))
     assert move.state == "grace", move.problem
-    assert "could not be copied and stay at the old name: 1" in move.problem
+    assert "could not be copied and stay at the old path: 1" in move.problem
     assert site.live(new(site)) == site.index(new(site)) == DIGESTS
     assert digests(site, old(site))[ODD] is not None
     assert site.rows(WriteFreeze) == []
@@ -79,7 +79,7 @@ def test_schema_1_that_the_registry_refuses_stays_and_everything_else_moves(fill
     (row,) = page.table("Tags that could not be copied")
     assert row["Tag"] == f"{old(filled)}:{ODD}"
     assert "compatibility.schema1.enabled" in row["Reason"]
-    assert "Build each again and push it to the new name" in page.text
+    assert "Build each again and push it to the new path" in page.text
     assert filled.grants(old(filled)) == "pull"
 
 
@@ -93,12 +93,12 @@ def test_programs_and_the_command_line_name_it_too(filled):
     assert one["reference"] == f"{old(filled)}:{ODD}"
     assert "Docker schema 1" in one["reason"]
     result = filled.app.test_cli_runner().invoke(args=["move", "show", str(move_id)])
-    assert f"{old(filled)}:{ODD} stays at the old name: it is of Docker schema 1" in result.output
-    assert "then retire the old name" in result.output
+    assert f"{old(filled)}:{ODD} stays at the old path: it is of Docker schema 1" in result.output
+    assert "then retire the old path" in result.output
 
 
 @pytest.mark.both_databases
-def test_the_old_name_is_never_emptied_of_it_unless_a_person_says_so(filled):
+def test_the_old_path_is_never_emptied_of_it_unless_a_person_says_so(filled):
     move_id = moved_with_a_rest(filled)
     assert filled.send(move_id, "retire").state == "grace"
     assert digests(filled, old(filled)) == {ODD: OLD.digest}
@@ -159,7 +159,7 @@ def test_any_tag_that_is_refused_for_good_stays(mover):
             refused.enter_context(refusing(mover, tag, error))
         move = mover.confirmed(mover.planned(mover.market))
     assert move.state == "grace", move.problem
-    assert "could not be copied and stay at the old name: 4" in move.problem
+    assert "could not be copied and stay at the old path: 4" in move.problem
     assert mover.live(new(mover)) == mover.index(new(mover)) == DIGESTS
     rows = {row.tag: row for row in mover.rows(UnmovedTag)}
     assert rows.keys() == answers.keys()

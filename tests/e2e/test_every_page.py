@@ -318,8 +318,8 @@ def moves(stack, project: str) -> dict[str, str]:
         if state == "grace":
             kept = {"state": "kept", "detail": "t" * 128}
             stack.fill.change(MovedRepository, kept, move_id=number, number=0)
-            stack.fill.former(f"{root}/{LONG}/old", project, number)
-            stack.fill.former(f"{root}/{LONG}/app", f"{project}/app", number, exact=True)
+            stack.fill.old_path(f"{root}/{LONG}/old", project, number)
+            stack.fill.old_path(f"{root}/{LONG}/app", f"{project}/app", number, exact=True)
     return found
 
 

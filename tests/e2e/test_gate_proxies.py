@@ -113,9 +113,9 @@ def test_a_held_push_to_a_name_that_became_old_changes_nothing(gated, pushed, po
         move = Move(kind="image", state="grace", requested_by="somebody", **moved)
         session.add(move)
         session.flush()
-        former = {"path": move.source, "now": move.target, "exact": True}
+        values = {"path": move.source, "new_path": move.target, "exact": True}
         until_then = datetime.now(UTC) + timedelta(days=7)
-        session.add(OldPath(**former, until=until_then, move_id=move.id))
+        session.add(OldPath(**values, until=until_then, move_id=move.id))
         session.commit()
     assert held.finish() == 403
     assert direct.head("v1") == first.digest

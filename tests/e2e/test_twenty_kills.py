@@ -173,7 +173,7 @@ def test_after_twenty_kills_everything_is_where_it_should_be_and_nothing_else(
         assert ledger.wrong == []
         assert_no_push_met_a_collector(ledger, (tmp_path / "collector.log").read_text())
         assert_indexed(stack, jobs, ledger)
-        assert_old_names_refuse_pushes(stack, ledger)
+        assert_old_paths_refuse_pushes(stack, ledger)
         assert_all_can_be_pulled(reader, ledger, projects)
         assert_nothing_of_ours_is_left(stack, reader, projects)
         assert_everybody_pushes(crowd, projects)
@@ -264,12 +264,12 @@ def assert_no_push_met_a_collector(ledger, log: str) -> None:
     assert met == [], "pushed while a collector ran"
 
 
-def assert_old_names_refuse_pushes(stack, ledger) -> None:
-    """The registry accepted no push by an old name, not even one whose client got no answer."""
+def assert_old_paths_refuse_pushes(stack, ledger) -> None:
+    """The registry accepted no push by an old path, not even one whose client got no answer."""
     pushes = stack.fill.rows(RegistryEvent, action="push")
     accepted = {(event.repository, event.tag) for event in pushes}
     assert accepted, "no event of a push has come"
-    assert accepted.intersection(ledger.forbidden) == set(), "pushed by an old name"
+    assert accepted.intersection(ledger.forbidden) == set(), "pushed by an old path"
 
 
 def assert_indexed(stack, jobs, ledger) -> None:

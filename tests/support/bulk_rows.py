@@ -55,7 +55,7 @@ def fill(site, start, stop):
         for n in numbers:
             part = {"source": f"old/i{n}", "target": f"acme/app/i{n}", "number": n + 1}
             session.add(MovedRepository(move_id=1, **part))
-            session.add(OldPath(path=f"old{n}", now="acme/app", move_id=1))
+            session.add(OldPath(path=f"old{n}", new_path="acme/app", move_id=1))
         app = session.query(Project).filter_by(path="acme/app").one()
         member = session.query(User).filter_by(username="member").one()
         for n in numbers:

@@ -206,11 +206,13 @@ class Site:
             session.commit()
             return row.id
 
-    def former(self, path: str, now: str, move_id: int, *, exact: bool = False) -> None:
-        """Let an old name be pulled."""
+    def old_path(self, path: str, new_path: str, move_id: int, *, exact: bool = False) -> None:
+        """Let an old path be pulled."""
         with self.session() as session:
             until = datetime(2030, 12, 24, tzinfo=UTC)
-            session.add(OldPath(path=path, now=now, exact=exact, until=until, move_id=move_id))
+            session.add(
+                OldPath(path=path, new_path=new_path, exact=exact, until=until, move_id=move_id)
+            )
             session.commit()
 
     def empty(self) -> None:

@@ -79,7 +79,7 @@ CONFLICTS = {
 
 
 def test_each_repository_that_no_project_can_own_is_named_with_the_reason(plain):
-    plain.former("was/app", "acme/app", plain.move("acme/app"))
+    plain.old_path("was/app", "acme/app", plain.move("acme/app"))
     plain.move("acme/app", "failed", target="soon/app", source="acme/gone")
     leave(plain, *CONFLICTS, "free/app")
     projects, _, conflicts = planned(plain)

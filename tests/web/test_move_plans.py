@@ -43,12 +43,12 @@ REFUSED = [
 
 
 def reserve(site):
-    """Let one path be in use in the registry, one be an old name, one the new one of a move."""
+    """Let one path be in use in the registry, one be an old path, one the new one of a move."""
     with site.session() as session:
         used = {"path": "acme/in-use/image", "first_seen_at": utc_now(), "tag_count": 1}
         session.add(UnassignedRepository(**used))
         session.commit()
-    site.former("acme/was", "acme/other", site.move("acme/other", "grace", source="acme/was"))
+    site.old_path("acme/was", "acme/other", site.move("acme/other", "grace", source="acme/was"))
     site.move("acme/other", "failed", target="acme/soon", source="acme/gone")
 
 

@@ -68,7 +68,7 @@ def test_a_rule_that_was_made_on_the_way_keeps_an_image_where_it_is(acme, monkey
 
 
 def test_an_empty_namespace_is_renamed_with_what_is_in_it(acme, monkeypatch):
-    """Nothing is copied, and no old name is kept; the registry is asked for its catalog only."""
+    """Nothing is copied, and no old path is kept; the registry is asked for its catalog only."""
     monkeypatch.setattr(acme.app.extensions["registry"], "catalog", lambda: iter(()))
     monkeypatch.setattr("registry_ui.moves.runner._compute_quiet_at", lambda _move: utc_now())
     acme.project("acme/empty/inner/app")
@@ -188,13 +188,13 @@ def bare(site):
 
 @pytest.mark.both_databases
 @pytest.mark.parametrize("path", ["acme/app", "acme"])
-def test_a_plan_to_delete_what_has_an_old_name_links_the_move_and_has_no_button(bare, path):
+def test_a_plan_to_delete_what_has_an_old_path_links_the_move_and_has_no_button(bare, path):
     number = bare.move("acme/app", "grace", source="acme/gone", target="acme/app")
-    bare.former("acme/gone", "acme/app", number)
+    bare.old_path("acme/gone", "acme/app", number)
     answer = bare.browser("owner").get(f"/{path}/-/delete")
     page = Page(answer.text)
     assert answer.status_code == 200
-    words = f"“acme/gone”, the old name of “acme/app”, can still be pulled (move {number})."
+    words = f"“acme/gone”, the old path of “acme/app”, can still be pulled (move {number})."
     assert words in page.text
     assert f"/acme/app/-/moves/{number}" in page.links.values()
     assert "Type" not in page.first("main").text
@@ -203,7 +203,7 @@ def test_a_plan_to_delete_what_has_an_old_name_links_the_move_and_has_no_button(
 @pytest.mark.both_databases
 def test_a_program_learns_which_move_keeps_a_project_from_its_deletion(bare):
     number = bare.move("acme/app", "grace", source="acme/gone", target="acme/app")
-    bare.former("acme/gone", "acme/app", number)
+    bare.old_path("acme/gone", "acme/app", number)
     auth = basic("owner", bare.access_token("owner", "api", "delete_registry"))
     url, client = "/api/v4/projects/acme/app/-/removals", bare.app.test_client()
     planned = client.post(url, json={"project": True}, headers=auth).json
