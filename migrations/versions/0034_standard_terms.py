@@ -1,4 +1,4 @@
-"""Name tables and columns by the terms of the pages: write freeze, old path.
+"""Name tables, columns, and audit entries by the terms of the pages: write freeze, old path.
 
 Revision ID: 0034
 Revises: 0033
@@ -16,24 +16,41 @@ branch_labels = None
 depends_on = None
 
 MOMENT = sa.DateTime(timezone=True)
+#: Table, column before, column after.
+COLUMNS = [
+    ("access_tokens", "reach_path", "restriction_path"),
+    ("access_tokens", "reach_exact", "restriction_exact"),
+]
 #: Actions of the audit log: before, after.
 ACTIONS = [
     ("fence.raise", "write_freeze.begin"),
     ("fence.lift", "write_freeze.lift"),
     ("image.old_name.stop", "image.old_path.stop"),
 ]
+#: Keys in the details of the audit log: action, before, after.
+DETAILS = [("access_token.create", "reach", "restriction")]
+#: Number of audit entries that are read at once.
+BATCH = 1000
 
 
 def upgrade() -> None:
     rename_freezes("fences", "write_freezes", "fence_id", "write_freeze_id")
     rename_old_paths("former_paths", "old_paths", "now", "new_path")
+    for table, before, after in COLUMNS:
+        op.alter_column(table, before, new_column_name=after)
     for before, after in ACTIONS:
         rename_action(before, after)
+    for action, before, after in DETAILS:
+        rename_detail(action, before, after)
 
 
 def downgrade() -> None:
+    for action, before, after in DETAILS:
+        rename_detail(action, after, before)
     for before, after in ACTIONS:
         rename_action(after, before)
+    for table, before, after in COLUMNS:
+        op.alter_column(table, after, new_column_name=before)
     rename_old_paths("old_paths", "former_paths", "new_path", "now")
     rename_freezes("write_freezes", "fences", "write_freeze_id", "fence_id")
 
@@ -113,3 +130,23 @@ def rename_action(before: str, after: str) -> None:
     """Rename an action in the audit log."""
     entries = sa.table("audit_entries", sa.column("action"))
     op.execute(entries.update().where(entries.c.action == before).values(action=after))
+
+
+def rename_detail(action: str, before: str, after: str) -> None:
+    """Rename a key in the details of an action in the audit log."""
+    entries = sa.table(
+        "audit_entries", sa.column("id"), sa.column("action"), sa.column("detail", sa.JSON())
+    )
+    ids = sa.select(entries.c.id, entries.c.detail).where(entries.c.action == action)
+    last_id = 0
+    while (
+        rows := op.get_bind()
+        .execute(ids.where(entries.c.id > last_id).order_by(entries.c.id).limit(BATCH))
+        .all()
+    ):
+        for entry_id, detail in rows:
+            renamed = {after if key == before else key: value for key, value in detail.items()}
+            if renamed != detail:
+                change = entries.update().where(entries.c.id == entry_id).values(detail=renamed)
+                op.execute(change)
+        last_id = rows[-1].id

@@ -62,7 +62,8 @@ class Principal:
     Attributes:
         user_id: id of the user; None for deploy tokens and anonymous clients.
         scopes: scopes of the token; None for a password and for anonymous clients.
-        reach: path restriction of the token; None if it is valid wherever its owner has access.
+        restriction: path restriction of the token; None if it is valid wherever its owner has
+            access.
         home: path of the namespace or project that a deploy token belongs to; None for users
             and anonymous clients.
         credential: description of the credential: its kind and, for tokens, its name.
@@ -73,7 +74,7 @@ class Principal:
     username: str = ""
     is_admin: bool = False
     scopes: frozenset[str] | None = None
-    reach: PathRestriction | None = None
+    restriction: PathRestriction | None = None
     home: str | None = None
     credential: str = PASSWORD
     token_id: int | None = None
@@ -240,8 +241,8 @@ def _find_shortcoming(
     """Return why the credential itself does not allow the permission, or None if it does."""
     if not principal.lets_through(permission):
         return f"the {principal.kind} has no scope for {permission}"
-    if principal.reach is not None and not principal.reach.covers(access.path):
-        return f"the {principal.kind} is only for {principal.reach}"
+    if principal.restriction is not None and not principal.restriction.covers(access.path):
+        return f"the {principal.kind} is only for {principal.restriction}"
     return None
 
 

@@ -316,11 +316,11 @@ def _describe_credentials(
     lost = [path for path in before if path not in after]
     gained = [path for path in after if path not in before]
     tokens = select(func.count()).select_from(AccessToken).where(AccessToken.revoked_at.is_(None))
-    inside = tokens.where(at_or_below(AccessToken.reach_path, plan.source))
+    inside = tokens.where(at_or_below(AccessToken.restriction_path, plan.source))
     inside_count = session.scalar(inside) or 0
     if inside_count and plan.kind != "image":
         notes.append(f"Access tokens that are limited to this path follow it: {inside_count}.")
-    lost_count = session.scalar(tokens.where(AccessToken.reach_path.in_(lost))) or 0
+    lost_count = session.scalar(tokens.where(AccessToken.restriction_path.in_(lost))) or 0
     if lost_count:
         text = "Access tokens that are limited to a path above, and hold here no more"
         notes.append(f"{text}: {lost_count}.")

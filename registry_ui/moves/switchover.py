@@ -94,7 +94,7 @@ def _switch_place(session: Session, move: Move) -> None:
     _rename_paths(session, move, ContainerImage.path, ContainerImage)
     _rename_paths(session, move, TrashedTag.repository, TrashedTag)
     _rename_paths(session, move, ProtectionViolation.repository, ProtectionViolation)
-    _rename_paths(session, move, AccessToken.reach_path, AccessToken)
+    _rename_paths(session, move, AccessToken.restriction_path, AccessToken)
 
 
 def _switch_image(session: Session, move: Move) -> None:
@@ -122,8 +122,9 @@ def _switch_image(session: Session, move: Move) -> None:
     _update_rows(
         session, ProtectionViolation, is_violation, place_id=project.id, repository=move.target
     )
-    is_exact = (AccessToken.reach_path == move.source) & AccessToken.reach_exact.is_(True)
-    _update_rows(session, AccessToken, is_exact, reach_path=move.target)
+    is_restricted = AccessToken.restriction_path == move.source
+    is_exact = AccessToken.restriction_exact.is_(True)
+    _update_rows(session, AccessToken, is_restricted & is_exact, restriction_path=move.target)
     _move_activity(session, (old_project, old_name), (project.id, name))
 
 

@@ -74,7 +74,7 @@ def lookup_from_scopes(scopes: list[Scope]) -> AccessLookup:
 
 
 def _decide_catalog(principal: Principal, scope: Scope) -> Grant:
-    is_unrestricted = principal.reach is None and principal.lets_through(Permission.PULL)
+    is_unrestricted = principal.restriction is None and principal.lets_through(Permission.PULL)
     allowed = principal.is_admin and is_unrestricted
     return Grant(scope, "", ("*",) if allowed else (), "" if allowed else CATALOG_RULE)
 

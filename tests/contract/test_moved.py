@@ -141,7 +141,7 @@ def test_killed_while_old_images_go_the_next_worker_finishes(filled):
 
 
 def test_trash_tokens_and_removals_follow_a_project(filled):
-    filled.access_token("owner", "read_registry", reach=f"{filled.shop}/web")
+    filled.access_token("owner", "read_registry", restriction=f"{filled.shop}/web")
     filled.app.config["SETTINGS"] = replace(filled.config, trash_days=7)
     filled.confirm(f"/{filled.shop}/-/images/web/api/-/delete", f"{filled.shop}/web/api")
     trashed = filled.rows(TrashedTag)
@@ -149,7 +149,7 @@ def test_trash_tokens_and_removals_follow_a_project(filled):
     filled.moved(filled.market)
     new = f"{filled.market}/web/api"
     assert {row.repository for row in filled.rows(TrashedTag)} == {new}
-    assert filled.row(AccessToken, reach_path=f"{filled.market}/web")
+    assert filled.row(AccessToken, restriction_path=f"{filled.market}/web")
     browser = filled.browser("maintainer")
     for row in trashed:
         assert browser.post(f"/{filled.market}/-/trash/{row.id}/restore").status_code == 302

@@ -111,7 +111,9 @@ def fill_protection(stack, project: str) -> None:
 def fill_credentials(stack, project: str) -> None:
     """Make tokens of every kind, a docker session, and refusals, in long names too."""
     fill = stack.fill
-    fill.access_token(ADMIN, "read_registry", "api", name=LONG, reach=f"{project}/{LONG}/{LONG}")
+    fill.access_token(
+        ADMIN, "read_registry", "api", name=LONG, restriction=f"{project}/{LONG}/{LONG}"
+    )
     fill.deploy_token(project.partition("/")[0], "read_registry", name="above")
     username, secret = fill.deploy_token(project, "read_registry", "write_registry", name=LONG)
     auth = (ADMIN, PASSWORD)

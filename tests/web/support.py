@@ -112,7 +112,7 @@ class Site:
             projects.add_member(ACTOR, path, username, Role.parse(role))
 
     def access_token(self, username: str, *scopes: str, name: str = "ci", **more: Any) -> str:
-        """Make an access token; more: expires_at, reach, reach_exact."""
+        """Make an access token; more: expires_at, restriction, restriction_exact."""
         with self.app.app_context():
             owner = accounts.find_user(username)
             return accounts.create_access_token(

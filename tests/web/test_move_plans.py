@@ -117,8 +117,8 @@ def test_the_plan_says_who_gains_and_who_loses_what(acme):
     acme.member("acme/app", "owner", "owner")
     acme.deploy_token("acme", "read_registry")
     acme.deploy_token("elsewhere", "read_registry")
-    acme.access_token("owner", "read_registry", reach="acme")
-    acme.access_token("owner", "read_registry", reach="acme/app/web")
+    acme.access_token("owner", "read_registry", restriction="acme")
+    acme.access_token("owner", "read_registry", restriction="acme/app/web")
     answer, _ = plan(acme, "acme/app", "elsewhere/app2", "root")
     page = Page(acme.browser("root").get(answer.headers["Location"]).text).text
     assert "boss none Owner" in page
@@ -193,7 +193,7 @@ def test_a_token_for_the_root_image_opens_no_move_of_another(acme):
     number = acme.row(Move).id
     found = []
     for exact in (True, False):
-        bound = {"reach": "acme/app", "reach_exact": exact, "name": str(exact)}
+        bound = {"restriction": "acme/app", "restriction_exact": exact, "name": str(exact)}
         auth = basic("owner", acme.access_token("owner", "api", **bound))
         address = f"/api/v4/projects/acme/app/-/moves/{number}"
         found.append(acme.browser().get(address, headers=auth).status_code)

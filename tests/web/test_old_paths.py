@@ -44,11 +44,16 @@ def test_an_old_path_grants_pulls_to_whom_the_new_one_does(renamed):
 
 
 def test_a_token_holds_for_an_old_path_where_it_holds_for_the_new_one(renamed):
-    reach = {"acme/app": "pull", "acme/app/web": "pull", "acme/other": None, "acme/old": None}
-    for path, expected in reach.items():
+    restrictions = {
+        "acme/app": "pull",
+        "acme/app/web": "pull",
+        "acme/other": None,
+        "acme/old": None,
+    }
+    for path, expected in restrictions.items():
         name = path.replace("/", "-")
         secret = renamed.access_token("owner", "read_registry", name=name)
-        renamed.change(AccessToken, {"reach_path": path}, name=name)
+        renamed.change(AccessToken, {"restriction_path": path}, name=name)
         found = renamed.granted("repository:acme/old/web:pull", auth=("owner", secret))
         assert found.get("acme/old/web") == expected, path
     username, secret = renamed.deploy_token("acme/app", "read_registry")

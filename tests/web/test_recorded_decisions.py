@@ -66,7 +66,7 @@ def test_each_refusal_names_its_rule(acme, who, scope, place, rule):
 
 def test_the_credential_is_named_as_its_owner_named_it(acme):
     secret = acme.access_token("alice", "write_registry", name="laptop")
-    acme.change(AccessToken, {"reach_path": "acme/other"})
+    acme.change(AccessToken, {"restriction_path": "acme/other"})
     acme.ask_token("repository:acme/app:pull", auth=("alice", secret))
     acme.ask_token("repository:acme/app:delete", auth=("alice", secret))
     deploy = acme.deploy_token("acme/app", "read_registry", name="ci")

@@ -83,17 +83,17 @@ def test_the_page_finds_what_the_api_finds(world):
 
 
 def test_a_token_finds_what_lies_within_its_reach(world):
-    secret = world.access_token("owner", "read_registry", name="a", reach="acme/internal")
+    secret = world.access_token("owner", "read_registry", name="a", restriction="acme/internal")
     assert found(world, "acme", "owner", secret=secret)["projects"] == ["acme/internal"]
     assert found(world, "v2", "owner", secret=secret)["tags"] == ["acme/internal/web/api:v2"]
-    more = {"reach": "acme/private/web/api", "reach_exact": True}
+    more = {"restriction": "acme/private/web/api", "restriction_exact": True}
     secret = world.access_token("owner", "read_registry", name="b", **more)
     everything = found(world, "acme", "owner", secret=secret)
     assert everything["images"] == ["acme/private/web/api"]
     assert everything["projects"] == []
     assert found(world, "v1", "owner", secret=secret)["tags"] == ["acme/private/web/api:v1"]
     secret = world.access_token("owner", "delete_registry", name="c")
-    world.change(AccessToken, {"reach_path": "veiled"}, name="c")
+    world.change(AccessToken, {"restriction_path": "veiled"}, name="c")
     assert not any(found(world, "private", "owner", secret=secret).values())
 
 

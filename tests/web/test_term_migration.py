@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import flask_migrate
 import pytest
-from sqlalchemy import inspect, select
+from sqlalchemy import JSON, inspect, select, sql
 
 from config import ROOT
 from registry_ui.audit import WORKER, record
@@ -22,6 +22,8 @@ RENAMED = [
     ("collections.fence_id", "collections.write_freeze_id", 2),
     ("fences.path", "write_freezes.path", EVERYWHERE),
     ("fences.reason", "write_freezes.reason", "collection"),
+    ("access_tokens.reach_path", "access_tokens.restriction_path", "acme/app"),
+    ("access_tokens.reach_exact", "access_tokens.restriction_exact", True),
     ("former_paths.now", "old_paths.new_path", "acme/app"),
     ("former_paths.path", "old_paths.path", "acme/was"),
 ]
@@ -31,12 +33,21 @@ ACTIONS = {
     "fence.lift": "write_freeze.lift",
     "image.old_name.stop": "image.old_path.stop",
 }
+#: Details of the audit log, as they are read from the rows below: before, after.
+DETAILS = [
+    (
+        {"name": "ci", "scopes": ["api"], "reach": "acme/app"},
+        {"name": "ci", "scopes": ["api"], "restriction": "acme/app"},
+    ),
+]
 
 
 @pytest.fixture
 def filled(site):
     """A site whose rows have values in everything that is renamed."""
     site.project("acme/app")
+    site.user("alice", admin=True)
+    site.access_token("alice", "api", restriction="acme/app", restriction_exact=True)
     site.old_path("acme/was", "acme/app", site.move("acme/app", "grace", source="acme/was"))
     with site.app.app_context(), writing() as session:
         freeze_writes(session, "acme/first", "move")
@@ -69,8 +80,9 @@ def values(site, column):
     """All values of a column, given as ``table.column``, whatever the models say."""
     table, _, name = column.partition(".")
     with site.app.app_context():
-        found = db.session.connection().exec_driver_sql(f"SELECT {name} FROM {table}").scalars()
-        return list(found)
+        kind = JSON() if name == "detail" else None
+        query = select(sql.column(name, kind)).select_from(sql.table(table))
+        return list(db.session.connection().execute(query).scalars())
 
 
 def constraint_names(site):
@@ -93,16 +105,21 @@ def constraint_names(site):
 
 
 def test_every_row_goes_down_and_up_and_is_read_under_both_names(filled):
-    before, names = filled.dump(), constraint_names(filled)
+    dump, names = filled.dump(), constraint_names(filled)
+    for _, after in DETAILS:
+        assert after in values(filled, "audit_entries.detail")
     downgrade(filled)
     for column, _, value in RENAMED:
         assert value in values(filled, column), column
     assert set(ACTIONS) <= set(values(filled, "audit_entries.action"))
     assert not set(ACTIONS.values()) & set(values(filled, "audit_entries.action"))
+    for before, after in DETAILS:
+        assert before in values(filled, "audit_entries.detail")
+        assert after not in values(filled, "audit_entries.detail")
     upgrade(filled)
     for _, column, value in RENAMED:
         assert value in values(filled, column), column
-    assert filled.dump() == before
+    assert filled.dump() == dump
     assert constraint_names(filled) == names
 
 
