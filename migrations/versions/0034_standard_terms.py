@@ -1,4 +1,4 @@
-"""Name tables, columns, and audit entries by the terms of the pages: write freeze, old path.
+"""Name tables, columns, and audit entries by the terms of the pages, such as write freeze.
 
 Revision ID: 0034
 Revises: 0033
@@ -20,6 +20,9 @@ MOMENT = sa.DateTime(timezone=True)
 COLUMNS = [
     ("access_tokens", "reach_path", "restriction_path"),
     ("access_tokens", "reach_exact", "restriction_exact"),
+    ("protection_violations", "what", "change"),
+    ("retention_policies", "seen", "dry_run_fingerprint"),
+    ("token_decisions", "asked", "requested"),
 ]
 #: Actions of the audit log: before, after.
 ACTIONS = [
@@ -28,7 +31,10 @@ ACTIONS = [
     ("image.old_name.stop", "image.old_path.stop"),
 ]
 #: Keys in the details of the audit log: action, before, after.
-DETAILS = [("access_token.create", "reach", "restriction")]
+DETAILS = [
+    ("access_token.create", "reach", "restriction"),
+    ("tag.protection_violated", "what", "change"),
+]
 #: Number of audit entries that are read at once.
 BATCH = 1000
 
@@ -38,6 +44,7 @@ def upgrade() -> None:
     rename_old_paths("former_paths", "old_paths", "now", "new_path")
     for table, before, after in COLUMNS:
         op.alter_column(table, before, new_column_name=after)
+    rename_check("what", "change")
     for before, after in ACTIONS:
         rename_action(before, after)
     for action, before, after in DETAILS:
@@ -51,6 +58,7 @@ def downgrade() -> None:
         rename_action(after, before)
     for table, before, after in COLUMNS:
         op.alter_column(table, after, new_column_name=before)
+    rename_check("change", "what")
     rename_old_paths("old_paths", "former_paths", "new_path", "now")
     rename_freezes("write_freezes", "fences", "write_freeze_id", "fence_id")
 
@@ -111,6 +119,16 @@ def rename_old_paths(before: str, after: str, target_before: str, target_after: 
     op.drop_table(before)
     for column in (target_after, "move_id"):
         op.create_index(f"ix_{after}_{column}", after, [column])
+
+
+def rename_check(before: str, after: str) -> None:
+    """Rename the constraint of a violation's kind of change, whose column has its new name."""
+    with op.batch_alter_table("protection_violations") as batch:
+        batch.drop_constraint(op.f(f"ck_protection_violations_{before}"), type_="check")
+        batch.create_check_constraint(
+            op.f(f"ck_protection_violations_{after}"),
+            f"{after} IN ('overwritten', 'deleted', 'pushed')",
+        )
 
 
 def copy_rows(before: str, after: str, columns: dict[str, str]) -> None:

@@ -144,7 +144,7 @@ def _record(request: GateRequest, token: VerifiedToken, project: str, rule: str)
             credential="bearer token",
             repository=str(request.repository),
             place=project,
-            asked=str(request.action),
+            requested=str(request.action),
             rule=rule,
         )
     )

@@ -112,7 +112,7 @@ def record_decision(
                 client,
                 repository=grant.resource,
                 place=grant.place,
-                asked=",".join(sorted(grant.scope.actions)),
+                requested=",".join(sorted(grant.scope.actions)),
                 granted=",".join(grant.granted),
                 rule=grant.rule,
                 category=category,

@@ -90,7 +90,7 @@ class Case:
         def found() -> list[TokenDecision]:
             rows = self.stack.fill.rows(TokenDecision, **values)
             mine = [row for row in rows if row.client.startswith(self.client.agent)]
-            return [row for row in mine if action in row.asked]
+            return [row for row in mine if action in row.requested]
 
         self.stack.until(found)
         return found()[-1]
@@ -177,7 +177,7 @@ def test_delete(case):
     works(case.client.delete(case.image))
     case.stack.until(lambda: case.stack.tags(case.project, "app") == {})
     row = case.decision("delete", username=user, repository=f"{case.project}/app")
-    assert (set(row.granted.split(",")), row.rule) == (set(row.asked.split(",")), "")
+    assert (set(row.granted.split(",")), row.rule) == (set(row.requested.split(",")), "")
 
 
 @every_client("login")
@@ -262,7 +262,7 @@ def test_push_without_the_right(case, role, scope, rule):
     rule = rule.format(project=case.project, credential=case.credential)
     row = case.decision(username=user, rule=rule)
     assert (row.repository, row.place) == (f"{case.project}/app", case.project)
-    assert (row.asked, row.granted) == ("pull,push", "pull")
+    assert (row.requested, row.granted) == ("pull,push", "pull")
 
 
 @every_client("mount")

@@ -103,7 +103,7 @@ def fill_protection(stack, project: str) -> None:
     stack.fill.rule(project, "t" * 128, "owner", f"{LONG}/{LONG}/**")
     app = stack.fill.row(ContainerImage, path=f"{project}/app")
     with stack.fill.session() as session:
-        more = {"repository": app.path, "tag": "t" * 128, "what": "overwritten", "actor": LONG}
+        more = {"repository": app.path, "tag": "t" * 128, "change": "overwritten", "actor": LONG}
         session.add(ProtectionViolation(place_id=app.project_id, **more))
         session.commit()
 

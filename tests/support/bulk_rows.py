@@ -237,4 +237,4 @@ def add_protection(session, n, place_id):
     covers = {"image_pattern": "**", "tag_pattern": f"t{n}*"}
     session.add(ProtectionRule(place_id=place_id, kind="immutable", created_by="x", **covers))
     named = {"repository": "acme/app/many", "tag": f"t{n}"}
-    session.add(ProtectionViolation(place_id=place_id, what="deleted", actor="x", **named))
+    session.add(ProtectionViolation(place_id=place_id, change="deleted", actor="x", **named))

@@ -204,7 +204,8 @@ def _policy(place: Place, rules: Rules) -> int:
     number = retention.save(BY, place, rules).id
     with writing() as session:
         policy = session.get_one(RetentionPolicy, number)
-        policy.seen, policy.is_enabled, policy.last_run_at = rules.fingerprint, True, utc_now()
+        policy.dry_run_fingerprint = rules.fingerprint
+        policy.is_enabled, policy.last_run_at = True, utc_now()
     return number
 
 

@@ -138,7 +138,12 @@ def test_an_administrator_reads_their_own_as_they_are(acme):
 
 def fill(site, count, **values):
     fields = {"username": "bob", "credential": "password", "address": "", "client": "docker"}
-    fields |= {"repository": "acme/app", "place": "acme/app", "asked": "pull", "granted": "pull"}
+    fields |= {
+        "repository": "acme/app",
+        "place": "acme/app",
+        "requested": "pull",
+        "granted": "pull",
+    }
     fields |= {"rule": "", **values}
     with site.session() as session:
         for _ in range(count):

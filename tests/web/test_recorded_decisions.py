@@ -30,7 +30,7 @@ def recorded(site):
     with site.app.app_context():
         decision_log.decision_log().flush()
     return [
-        (row.username, row.credential, row.repository, row.asked, row.granted, row.rule)
+        (row.username, row.credential, row.repository, row.requested, row.granted, row.rule)
         for row in site.rows(TokenDecision)
     ]
 

@@ -239,7 +239,7 @@ def test_what_its_access_token_lacks_is_said_of_the_token(acme, login, refresh):
     assert refresh(secret, scope="repository:acme/app:push").json["scope"] == ""
     with acme.app.app_context():
         decision_log.decision_log().flush()
-    (row,) = acme.rows(TokenDecision, asked="push")
+    (row,) = acme.rows(TokenDecision, requested="push")
     assert row.rule == "the access token of the docker session has no scope for push"
 
 
