@@ -199,12 +199,12 @@ def _exclude_removed(source: str, live: LiveTags) -> LiveTags:
         source: the source repository.
         live: the tags that were read from the registry.
     """
-    removed = leftovers_in(RepositoryName(source))
+    removed_names = leftovers_in(RepositoryName(source))
     end_read()
     damaged = {
         name: damage
         for name, damage in live.damaged.items()
-        if damage != "missing" or name not in removed
+        if damage != "missing" or name not in removed_names
     }
     return replace(live, damaged=damaged)
 
@@ -242,8 +242,8 @@ def _add_sizes(
         digests: the digests to copy.
     """
     graph = graph_of(RepositoryName(plan.source), digests, PLAN_TIMEOUT)
-    if graph.unknown:
-        count = len(graph.unknown)
+    if graph.unread:
+        count = len(graph.unread)
         plan.unread.append(f"{plan.source} ({count} manifest{'' if count == 1 else 's'})")
         plan.notes.append(SIZES_UNKNOWN)
     reachable = closure(digests, graph.children)

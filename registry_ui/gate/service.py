@@ -119,7 +119,7 @@ def _check_permission(
         _refuse(request, token, policy.project, policy.freeze.rule(repository))
     if not is_covered:
         raise Unauthenticated(_required_scope(request), "insufficient_scope")
-    current_app.extensions["gate_in_use"].note()
+    current_app.extensions["gate_in_use"].record()
     if not is_own and not is_permitted:
         message = f"you no longer have permission to {request.action} in {repository}"
         _refuse(request, token, policy.project, message)
@@ -138,7 +138,7 @@ def _refuse(request: GateRequest, token: VerifiedToken, project: str, rule: str)
 
 def _record(request: GateRequest, token: VerifiedToken, project: str, rule: str) -> None:
     """Add a refusal to the log in which users look up why a request was denied."""
-    decision_log().note(
+    decision_log().record(
         DecisionRecord(
             username=token.subject,
             credential="bearer token",
@@ -170,7 +170,7 @@ class GateUsage:
     def __init__(self) -> None:
         self._next_record_at, self._lock = 0.0, threading.Lock()
 
-    def note(self) -> None:
+    def record(self) -> None:
         """Record that the gate is in use, at most once every RECORD_INTERVAL seconds."""
         with self._lock:
             if time.monotonic() < self._next_record_at:

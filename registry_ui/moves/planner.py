@@ -39,7 +39,7 @@ from .rule_check import first_refusal
 #: Maximum number of repositories and role changes listed in a preview; the rest is only counted.
 PREVIEW_LIMIT = 50
 NOT_PLANNED = "Nothing was planned."
-TAKEN = "“{}” is taken. Choose another path."
+PATH_TAKEN = "“{}” is taken. Choose another path."
 
 
 @dataclass(slots=True)
@@ -110,7 +110,7 @@ def plan_place(place: Place, target: str) -> MovePlan:
         raise _invalid_target(f"“{target}” lies in what is to be moved.")
     _require_parent(session, place, path)
     if session.scalar(select(Place.id).where(Place.path == target)) is not None:
-        raise _invalid_target(TAKEN.format(target))
+        raise _invalid_target(PATH_TAKEN.format(target))
     _require_free(session, target)
     _require_no_conflict(session, source, target, source)
     plan = MovePlan(place.kind, source, target, _load_repositories(session, source, target))
@@ -171,8 +171,8 @@ def require_still_free(session: Session, move: Move) -> None:
     """Raise Conflict if a planned move can no longer start, for example if its target is taken."""
     model = ContainerImage if move.kind == "image" else Place
     is_current = is_listed() if move.kind == "image" else true()
-    taken = session.scalar(select(model.id).where(model.path == move.target, is_current))
-    if taken is not None or is_taken(session, move.target):
+    id_at_target = session.scalar(select(model.id).where(model.path == move.target, is_current))
+    if id_at_target is not None or is_taken(session, move.target):
         raise Conflict(f"“{move.target}” is taken.", hint="Plan the move again.")
     place = session.get(Place, move.place_id) if move.place_id else None
     _require_no_conflict(session, move.source, move.target, place.path if place else move.source)
@@ -197,8 +197,8 @@ def _require_image_target(session: Session, source: str, target: str) -> Project
     owner = owning_project(session, target)
     if owner is None:
         raise _invalid_target(f"No project owns “{target}”. Create one first.")
-    taken = select(ContainerImage.id).where(ContainerImage.path == target, is_listed())
-    if session.scalar(taken) is not None:
+    images_at_target = select(ContainerImage.id).where(ContainerImage.path == target, is_listed())
+    if session.scalar(images_at_target) is not None:
         raise _invalid_target(f"There is an image “{target}”.")
     _require_free(session, target)
     return owner
@@ -235,7 +235,7 @@ def _require_free(session: Session, target: str) -> None:
         or_(UnassignedRepository.tag_count.is_(None), UnassignedRepository.tag_count > 0),
     )
     if session.scalar(in_use.limit(1)) is not None or is_taken(session, target):
-        raise _invalid_target(TAKEN.format(target))
+        raise _invalid_target(PATH_TAKEN.format(target))
 
 
 def _require_no_conflict(session: Session, source: str, target: str, place: str) -> None:

@@ -99,12 +99,12 @@ def record_decision(
     username, credential = principal.username, principal.credential[:150]
     if not grants:
         category = UNOWNED if principal.is_anonymous else ACCOUNT
-        log.note(DecisionRecord(username, credential, address, client, category=category))
+        log.record(DecisionRecord(username, credential, address, client, category=category))
     for grant in grants:
         category = ACCOUNT
         if principal.is_anonymous:
             category = VISITOR if grant.place else UNOWNED
-        log.note(
+        log.record(
             DecisionRecord(
                 username,
                 credential,

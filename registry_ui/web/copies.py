@@ -57,7 +57,7 @@ def copy_tags(path: str, name: str) -> str | Response | tuple[str, int]:
         project=loaded.project,
         crumbs=crumbs(path),
         image=listing.image_row(row),
-        asked=form,
+        values=form,
         chosen=chosen,
         everything=bool(request.values.get("all")),
         tag=form.tag or (chosen[0] if len(chosen) == 1 else ""),

@@ -311,8 +311,8 @@ def collection_notice(row: GarbageCollection) -> Notice:
         return Notice("bad", f"{row.problem}{resumed}")
     if row.state == "cancelled":
         is_partial = row.collector_started_at and not row.dry_run
-        gone = " What was collected before is gone." if is_partial else ""
-        return Notice("warn", f"Canceled.{resumed}{gone}")
+        loss = " What was collected before is gone." if is_partial else ""
+        return Notice("warn", f"Canceled.{resumed}{loss}")
     return Notice("info", _describe_active_collection(row))
 
 

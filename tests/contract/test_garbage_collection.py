@@ -189,12 +189,12 @@ def test_the_collector_does_not_begin_before_the_last_token_has_ended(site):
     with site.app.app_context():
         original = write_freeze.freeze_writes
 
-    def note(*arguments):
+    def record(*arguments):
         begun.append(original(*arguments))
         return begun[-1]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(write_freeze, "freeze_writes", note)
+        patch.setattr(write_freeze, "freeze_writes", record)
         row = run(site, collection_id)
     assert row.collector_started_at >= begun[0].quiet_at == row.quiet_at
     assert row.quiet_at - begun[0].set_at == timedelta(seconds=1)

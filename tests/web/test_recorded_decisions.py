@@ -118,8 +118,8 @@ def test_a_thread_of_its_own_writes_soon(monkeypatch):
     monkeypatch.setattr(decision_log, "INTERVAL", 0.02)
     written = []
     journal = DecisionLog(written.extend)
-    journal.note(ONE)
-    journal.note(ONE)
+    journal.record(ONE)
+    journal.record(ONE)
     deadline = time.monotonic() + 60
     while sum(count for _, _, count in written) < 2:
         assert time.monotonic() < deadline
@@ -130,7 +130,7 @@ def test_a_thread_of_its_own_writes_soon(monkeypatch):
 def test_closed_it_writes_the_rest_and_its_thread_ends():
     written = []
     journal = DecisionLog(written.extend)
-    journal.note(ONE)
+    journal.record(ONE)
     thread = journal._thread
     journal.close()
     assert not thread.is_alive()
@@ -142,7 +142,7 @@ def test_what_does_not_fit_is_counted_and_not_waited_for(monkeypatch, caplog):
     written = []
     journal = DecisionLog(written.extend, threaded=False)
     for number in range(5):
-        journal.note(ONE._replace(repository=f"acme/{number}"))
+        journal.record(ONE._replace(repository=f"acme/{number}"))
     journal.flush()
     assert len(written) == 3
     assert "2 decisions of the token endpoint were too many to keep" in caplog.text
@@ -153,10 +153,10 @@ def test_a_store_that_breaks_breaks_nothing_else(caplog):
         raise OSError("disk full")
 
     journal = DecisionLog(breaks, threaded=False)
-    journal.note(ONE)
+    journal.record(ONE)
     journal.flush()
     assert "1 decisions of the token endpoint were not kept" in caplog.text
-    journal.note(ONE)
+    journal.record(ONE)
 
 
 def test_what_a_client_calls_itself_is_kept_short_and_printable(acme):
