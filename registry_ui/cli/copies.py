@@ -161,7 +161,7 @@ def _print_plan(plan: CopyPlan, *, overwrite: bool) -> None:
             click.echo(f"refused  {reference}: {planned.why}", err=True)
         elif planned.state == OVERWRITES:
             verb = "replaces" if overwrite else "keeps   "
-            click.echo(f"{verb} {reference} ({planned.there})", err=True)
+            click.echo(f"{verb} {reference} ({planned.target_digest})", err=True)
     existing, attached = plan.count(SAME), len(plan.referrers) + plan.referrers_more
     click.echo(f"{len(plan.steps)} tags, {existing} there already, {attached} attached", err=True)
 

@@ -4,7 +4,7 @@ from .activity import DailyCount, Push
 from .audit import AuditEntry
 from .base import Base, UTCDateTime, utc_now
 from .contents import UNLISTED, IndexChild, ManifestContents
-from .copy import Copy, CopyLine
+from .copy import Copy, CopyLine, CopyPreview, PlannedCopyData
 from .credential import DeployToken, DockerSession
 from .event import UNASSIGNED, RefusedDelivery, RegistryEvent, RegistryToken
 from .garbage_collection import GarbageCollection
@@ -22,7 +22,7 @@ from .leased import Leased, Stallable
 from .move import CopiedManifest, CopiedTag, Move, MovedRepository, OldPath, UnmovedTag
 from .place import Membership, Namespace, Place, Project
 from .protection import ProtectionRule, ProtectionViolation, TagClaim
-from .removal import Removal, RemovalLine
+from .removal import PlannedTagData, PolicyDryRun, Removal, RemovalLine, RemovalPreview
 from .retention import RetentionPolicy
 from .steps import CopyStep, PlanStep, RemovalStep
 from .token_decision import TokenDecision
@@ -49,6 +49,7 @@ __all__ = [
     "CopiedTag",
     "Copy",
     "CopyLine",
+    "CopyPreview",
     "CopyStep",
     "DailyCount",
     "DeployToken",
@@ -70,6 +71,9 @@ __all__ = [
     "OperationStep",
     "Place",
     "PlanStep",
+    "PlannedCopyData",
+    "PlannedTagData",
+    "PolicyDryRun",
     "Project",
     "ProtectionRule",
     "ProtectionViolation",
@@ -79,6 +83,7 @@ __all__ = [
     "RegistryToken",
     "Removal",
     "RemovalLine",
+    "RemovalPreview",
     "RemovalStep",
     "RepositoryManifest",
     "RetentionPolicy",

@@ -140,7 +140,7 @@ def test_a_public_url_with_a_path_is_refused_with_the_address_to_use(read, more)
 # -- old names ---------------------------------------------------------------------
 
 
-def test_a_setting_is_still_read_by_its_old_path(read):
+def test_a_setting_is_still_read_by_its_old_name(read):
     assert read(BIN_DAYS=" 3 ").trash_days == 3
     assert read(BIN_DAYS="0").trash_days == 0
     assert read(BIN_DAYS="").trash_days == 7
@@ -149,7 +149,7 @@ def test_a_setting_is_still_read_by_its_old_path(read):
     assert "REGISTRY_UI_BIN_DAYS" in (ROOT / "docs" / "configuration.md").read_text()
 
 
-def test_an_old_path_may_say_the_same_as_the_new_one_and_nothing_else(read):
+def test_an_old_name_may_say_the_same_as_the_new_one_and_nothing_else(read):
     assert read(BIN_DAYS="3", TRASH_DAYS="3").trash_days == 3
     message = "REGISTRY_UI_TRASH_DAYS is '5', but REGISTRY_UI_BIN_DAYS, its old name, is '3': "
     with pytest.raises(ConfigError, match=message + "remove REGISTRY_UI_BIN_DAYS"):

@@ -25,12 +25,12 @@ def test_the_keys_of_stored_plans_and_of_the_api_stay():
     assert step.to_json() == {"do": "tag", "repository": "acme/app", "tag": "v1", "bin": "_bin.00"}
 
 
-def test_an_outcome_is_stored_by_its_old_path_and_shown_by_its_new_one():
+def test_an_outcome_is_stored_by_its_old_name_and_shown_by_its_new_one():
     assert IN_TRASH == "in the bin"
     assert outcome_label(IN_TRASH) == "in the trash"
     assert outcome_label("cancelled") == "canceled"
     assert (outcome_label("deleted"), outcome_label(None)) == ("deleted", DASH)
 
 
-def test_a_job_that_was_queued_by_the_old_path_is_still_carried_out():
+def test_a_job_that_was_queued_by_the_old_name_is_still_carried_out():
     assert TASKS["purge_bin"] is purge_trash
