@@ -89,7 +89,7 @@ def _apply_or_record_unassigned(
 ) -> Outcome:
     """Correct the database for a repository, or record that no project owns the repository.
 
-    A repository that belongs to an unfinished or former move is left alone.
+    A repository that belongs to an unfinished or earlier move is left alone.
 
     Args:
         repository: the repository.

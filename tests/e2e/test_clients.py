@@ -122,7 +122,7 @@ def test_push_and_pull(case):
     assert case.stack.tags(case.project, "app")["1.0"]["pushed_by"] == user
     works(case.client.pull(case.image))
     for asked in ("pull,push", "pull"):
-        row = case.decision(username=user, repository=f"{case.project}/app", asked=asked)
+        row = case.decision(username=user, repository=f"{case.project}/app", requested=asked)
         assert (row.granted, row.rule, row.place) == (asked, "", case.project)
         assert row.credential.startswith(case.credential)
 
@@ -132,7 +132,7 @@ def test_push_and_pull_with_the_account_password(case):
     works(case.client.login(case.developer, PASSWORD))
     case.push_one()
     works(case.client.pull(case.image))
-    row = case.decision(username=case.developer, repository=f"{case.project}/app", asked="pull")
+    row = case.decision(username=case.developer, repository=f"{case.project}/app", requested="pull")
     expected = "docker session" if case.client.keeps_session else "password"
     assert row.credential.startswith(expected)
 
@@ -166,7 +166,7 @@ def test_mount_from_another_repository(case, mounted):
     works(case.client.pull(case.image))
     works(case.client.mount(case.image, case.image.replace(case.project, other)))
     case.stack.until(lambda: mounted(f"{case.project}/app", f"{other}/app"))
-    row = case.decision(username=user, repository=f"{other}/app", asked="pull,push")
+    row = case.decision(username=user, repository=f"{other}/app", requested="pull,push")
     assert (row.granted, row.rule) == ("pull,push", "")
 
 
@@ -186,7 +186,7 @@ def test_deploy_token(case):
     works(case.client.login(user, secret))
     case.push_one()
     works(case.client.pull(case.image))
-    row = case.decision(username=user, repository=f"{case.project}/app", asked="pull,push")
+    row = case.decision(username=user, repository=f"{case.project}/app", requested="pull,push")
     assert (row.credential, row.granted) == ("deploy token “pipeline”", "pull,push")
     other = case.sibling()
     beside = case.image.replace(case.project, other)

@@ -219,7 +219,7 @@ def add_activity(session, n, project_id):
 
 def decision(username, repository, **more):
     values = {"place": repository, "credential": "password", "address": "", "client": "docker"}
-    values |= {"asked": "push", "granted": "", "rule": f"nobody pushes to {repository}", **more}
+    values |= {"requested": "push", "granted": "", "rule": f"nobody pushes to {repository}", **more}
     return TokenDecision(username=username, repository=repository, **values)
 
 

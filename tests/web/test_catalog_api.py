@@ -113,7 +113,7 @@ def test_a_token_that_does_not_pull_lists_nothing(world):
 def test_the_number_of_queries_does_not_grow_with_what_is_listed(world, ask):
     counts = []
     for query in ("?n=1", "?n=100"):
-        with world.statements() as noted:
+        with world.statements() as statements:
             ask("reporter", query)
-        counts.append(len(noted))
+        counts.append(len(statements))
     assert counts[0] == counts[1]

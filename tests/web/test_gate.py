@@ -245,13 +245,13 @@ def test_it_costs_three_queries_unless_an_immutable_rule_applies(acme):
     acme.change(ProtectionRule, {"tag_pattern": "other"}, tag_pattern="latest")
     costs = {"main": ("dev", APP), "v1": ("dev", "acme/free")}
     for tag, (who, repository) in costs.items():
-        with acme.statements() as noted:
+        with acme.statements() as statements:
             assert_passes(ask(acme, "PUT", tag, who, repository))
-        assert len(noted) <= 3, noted
+        assert len(statements) <= 3, statements
     acme.change(ProtectionRule, {"tag_pattern": "nothing"})
-    with acme.statements() as noted:
+    with acme.statements() as statements:
         assert_passes(ask(acme, "PUT", "v1", repository="acme/free"))
-    assert len(noted) == 3
+    assert len(statements) == 3
 
 
 # -- why? ------------------------------------------------------------------------

@@ -167,9 +167,9 @@ def test_the_token_endpoint_asks_once_and_more_only_for_an_old_path(renamed):
     counts = {}
     for name in ("acme/app/web", "acme/old/web"):
         renamed.ask_token(f"repository:{name}:pull", auth=auth)
-        with renamed.statements() as noted:
+        with renamed.statements() as statements:
             renamed.ask_token(f"repository:{name}:pull,push", auth=auth)
-        counts[name] = len(noted)
+        counts[name] = len(statements)
     assert counts == {"acme/app/web": 1, "acme/old/web": 3}
 
 

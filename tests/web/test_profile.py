@@ -142,12 +142,12 @@ def test_a_token_is_not_limited_to_a_path_that_is_not_there_and_hidden_ones_look
     pages, prices = set(), set()
     browser = places.browser("alice")
     for path in ("hidden/app", "hidden/app/web", "hidden", "acme/ap", "nowhere", "bob", "bob/x"):
-        with places.statements() as noted:
+        with places.statements() as statements:
             answer = browser.post(TOKENS, {**GOOD, "restriction": path})
         assert answer.status_code == 422
         assert "There is no namespace, project, or image with this path" in answer.text
         pages.add(re.sub(r'value="[^"]*"', "", answer.text))
-        prices.add(len(noted))
+        prices.add(len(statements))
     assert len(pages) == 1
     assert len(prices) == 1
     assert places.rows(AccessToken) == []

@@ -105,9 +105,9 @@ def test_equal_decisions_of_a_moment_are_one_row_with_a_count(acme):
 
 def test_deciding_writes_nothing_by_itself(acme):
     acme.ask_token(auth=("alice", PASSWORD))
-    with acme.statements() as noted:
+    with acme.statements() as statements:
         acme.ask_token("repository:acme/app:pull", auth=("alice", PASSWORD))
-    assert {sql.split()[0] for sql in noted} == {"SELECT"}
+    assert {sql.split()[0] for sql in statements} == {"SELECT"}
     assert acme.rows(TokenDecision) == []
 
 

@@ -333,9 +333,9 @@ def test_it_costs_the_same_with_little_and_with_much(site):
         for who in (None, "member", "admin"):
             for q in ("acme", "1.", "web:1", "acme/app/web:9", "aaaaaaa0"):
                 browser = site.browser(who)
-                with site.statements() as noted:
+                with site.statements() as statements:
                     assert browser.get(URL, query_string={"q": q}).status_code == 200
-                counts[who, q] = len(noted)
+                counts[who, q] = len(statements)
         return counts
 
     few = cost()

@@ -290,9 +290,9 @@ def test_a_remembered_password_does_not_let_a_blocked_user_in(acme):
 def test_an_access_token_costs_no_write_but_the_coarse_last_use(acme):
     auth = ("alice", acme.access_token("alice", "read_registry"))
     acme.ask_token(auth=auth)
-    with acme.statements() as noted:
+    with acme.statements() as statements:
         assert acme.ask_token("repository:acme/app:pull", auth=auth).status_code == 200
-    assert [sql.split()[0] for sql in noted] == ["SELECT"]
+    assert [sql.split()[0] for sql in statements] == ["SELECT"]
     assert acme.rows(AuditEntry, action="user.sign_in_failed") == []
 
 

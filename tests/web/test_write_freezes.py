@@ -140,12 +140,12 @@ def test_it_is_one_query_with_a_freeze_and_without(acme, freeze):
     acme.ask_token(auth=("dev", secret))  # notes its use
     if freeze is not None:
         begin_freeze(acme, freeze)
-    with acme.statements() as noted:
+    with acme.statements() as statements:
         acme.ask_token(f"repository:{APP}/a:pull,push", auth=("dev", secret))
-    assert len(noted) == 1, noted
-    with acme.statements() as noted:
+    assert len(statements) == 1, statements
+    with acme.statements() as statements:
         acme.ask_token(f"repository:{APP}/a:pull,push")
-    assert len(noted) == 1, noted
+    assert len(statements) == 1, statements
 
 
 # -- told ------------------------------------------------------------------------
