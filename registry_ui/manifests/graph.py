@@ -163,7 +163,7 @@ def _fetch_as_blobs(
     Args:
         repository: the repository that has the content.
         digests: digests of the content.
-        graph: the graph, which is extended. Content that can't be read becomes ``unknown``.
+        graph: the graph, which is extended. Content that can't be read becomes ``unread``.
         end: deadline, as a value of time.monotonic().
 
     Returns:

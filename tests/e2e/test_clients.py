@@ -296,5 +296,5 @@ def test_delete_by_a_developer(case):
     case.push_one()
     refused(case.client.delete(case.image))
     rule = f"you are Developer in {case.project}; delete needs Maintainer"
-    assert "delete" in case.decision(username=user, rule=rule).asked
+    assert "delete" in case.decision(username=user, rule=rule).requested
     assert set(case.stack.tags(case.project, "app")) == {"1.0"}
