@@ -62,7 +62,8 @@ class Principal:
     Attributes:
         user_id: id of the user; None for deploy tokens and anonymous clients.
         scopes: scopes of the token; None for a password and for anonymous clients.
-        reach: path restriction of the token; None if it is valid wherever its owner has access.
+        restriction: path restriction of the token; None if it is valid wherever its owner has
+            access.
         home: path of the namespace or project that a deploy token belongs to; None for users
             and anonymous clients.
         credential: description of the credential: its kind and, for tokens, its name.
@@ -73,7 +74,7 @@ class Principal:
     username: str = ""
     is_admin: bool = False
     scopes: frozenset[str] | None = None
-    reach: PathRestriction | None = None
+    restriction: PathRestriction | None = None
     home: str | None = None
     credential: str = PASSWORD
     token_id: int | None = None
@@ -106,13 +107,13 @@ ANONYMOUS = Principal(credential=NO_CREDENTIAL)
 
 #: Permissions that a write freeze (a temporary stop of pushes and deletions) suspends, and the text
 #: for each reason for a write freeze.
-FENCED_PERMISSIONS = frozenset({Permission.PUSH, Permission.DELETE})
+FROZEN_PERMISSIONS = frozenset({Permission.PUSH, Permission.DELETE})
 REASONS = {"collection": "the registry collects garbage", "move": "it is moved"}
 
 
 @dataclass(frozen=True, slots=True)
-class Fenced:
-    """A write freeze (fence): pushes and deletions at a path and below it are refused.
+class ActiveFreeze:
+    """A write freeze: pushes and deletions at a path and below it are refused.
 
     Attributes:
         path: "" for the whole registry.
@@ -159,10 +160,10 @@ class OldPathMatch:
         If the old path is stopped, the text refuses pulls too.
         """
         if self.stopped:
-            consequence = "the old name was changed after the move, and can no longer be pulled"
+            consequence = "the old path was changed after the move, and can no longer be pulled"
             return f"{self.name} has moved to {self.new_path}; {consequence}"
         day = f"until {self.until.day} {self.until:%B %Y}" if self.until else "for now"
-        return f"{self.name} has moved to {self.new_path}; the old name can be pulled {day}"
+        return f"{self.name} has moved to {self.new_path}; the old path can be pulled {day}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,8 +175,8 @@ class PathAccess:
         kind: ``namespace`` or ``project``.
         role: the highest role of the principal at or above the place; None without a role.
         role_at: the path at which the principal has that role.
-        fence: the write freeze in effect at the path; None if there is none.
-        former: the old path by which the repository was requested, ``path`` being the current
+        freeze: the write freeze in effect at the path; None if there is none.
+        old_path: the old path by which the repository was requested, ``path`` being the current
             one; None if it was requested by its current path.
     """
 
@@ -186,8 +187,8 @@ class PathAccess:
     visibility: str | None = None
     role: Role | None = None
     role_at: str | None = None
-    fence: Fenced | None = None
-    former: OldPathMatch | None = None
+    freeze: ActiveFreeze | None = None
+    old_path: OldPathMatch | None = None
 
     @property
     def exact(self) -> bool:
@@ -240,8 +241,8 @@ def _find_shortcoming(
     """Return why the credential itself does not allow the permission, or None if it does."""
     if not principal.lets_through(permission):
         return f"the {principal.kind} has no scope for {permission}"
-    if principal.reach is not None and not principal.reach.covers(access.path):
-        return f"the {principal.kind} is only for {principal.reach}"
+    if principal.restriction is not None and not principal.restriction.covers(access.path):
+        return f"the {principal.kind} is only for {principal.restriction}"
     return None
 
 
@@ -283,18 +284,18 @@ def decide_repository(principal: Principal, access: PathAccess, permission: Perm
     checked last, so that only a principal with write access learns about it. An old path
     gives the same read access as the current path, but never write access.
     """
-    former = access.former
-    if access.project is None and (former is not None or not principal.is_admin):
-        return Decision(False, unowned(former.name if former else access.path))
+    old_path = access.old_path
+    if access.project is None and (old_path is not None or not principal.is_admin):
+        return Decision(False, unowned(old_path.name if old_path else access.path))
     decision = decide(principal, access, permission)
-    if former is not None:
-        if decision.allowed and (former.stopped or permission in FENCED_PERMISSIONS):
-            return Decision(False, former.refusal)
+    if old_path is not None:
+        if decision.allowed and (old_path.stopped or permission in FROZEN_PERMISSIONS):
+            return Decision(False, old_path.refusal)
         return Decision(
-            decision.allowed, f"{decision.rule}; {former.name} is now {former.new_path}"
+            decision.allowed, f"{decision.rule}; {old_path.name} is now {old_path.new_path}"
         )
-    if decision.allowed and permission in FENCED_PERMISSIONS and access.fence is not None:
-        return Decision(False, access.fence.rule(access.path))
+    if decision.allowed and permission in FROZEN_PERMISSIONS and access.freeze is not None:
+        return Decision(False, access.freeze.rule(access.path))
     return decision
 
 

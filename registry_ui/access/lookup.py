@@ -22,8 +22,8 @@ from sqlalchemy.orm import Session, aliased
 
 from ..db.prepared import CompiledQuery, string_agg
 from ..db.statements import AnySelect
-from ..models import Fence, Membership, OldPath, Place, Project
-from .decisions import Fenced, OldPathMatch, PathAccess, Principal
+from ..models import Membership, OldPath, Place, Project, WriteFreeze
+from .decisions import ActiveFreeze, OldPathMatch, PathAccess, Principal
 from .roles import Role
 
 #: Role of a deploy token in its namespace or project. The scopes of the token limit it further.
@@ -36,19 +36,19 @@ def prefixes(path: str) -> list[str]:
     return ["/".join(parts[:count]) for count in range(1, len(parts) + 1)]
 
 
-FENCE_COLUMNS: tuple[Any, ...] = (
-    Fence.path.label("fence"),
-    Fence.reason.label("fence_reason"),
-    Fence.set_at.label("fence_set_at"),
+FREEZE_COLUMNS: tuple[Any, ...] = (
+    WriteFreeze.path.label("freeze"),
+    WriteFreeze.reason.label("freeze_reason"),
+    WriteFreeze.set_at.label("freeze_set_at"),
 )
 
 
-FORMER_COLUMNS: tuple[Any, ...] = (
-    OldPath.path.label("former"),
-    OldPath.exact.label("former_exact"),
-    OldPath.now.label("former_now"),
-    OldPath.until.label("former_until"),
-    OldPath.stopped.label("former_stopped"),
+OLD_PATH_COLUMNS: tuple[Any, ...] = (
+    OldPath.path.label("old_path"),
+    OldPath.exact.label("old_path_exact"),
+    OldPath.new_path.label("new_path"),
+    OldPath.until.label("old_path_until"),
+    OldPath.stopped.label("old_path_stopped"),
 )
 
 
@@ -60,7 +60,7 @@ def _access_columns(place: Any) -> tuple[Any, ...]:
         place.visibility,
         place.owner_id,
         Membership.role,
-        *FENCE_COLUMNS,
+        *FREEZE_COLUMNS,
     )
 
 
@@ -68,9 +68,9 @@ def _is_membership_of(place: Any, user_id: Any) -> ColumnElement[bool]:
     return and_(Membership.place_id == place.id, Membership.user_id == user_id)
 
 
-def fences_over(paths: Iterable[Any]) -> ColumnElement[bool]:
+def freezes_over(paths: Iterable[Any]) -> ColumnElement[bool]:
     """Return the SQL condition for write freezes at these paths, or of the whole registry."""
-    return Fence.path.in_([literal_column("''"), *paths])
+    return WriteFreeze.path.in_([literal_column("''"), *paths])
 
 
 def _join_access(query: AnySelect, user_id: Any, paths: list[Any]) -> AnySelect:
@@ -79,7 +79,7 @@ def _join_access(query: AnySelect, user_id: Any, paths: list[Any]) -> AnySelect:
     This data is the places (namespaces and projects) at the paths, a user's role in each place,
     and all write freezes. Each row of the query is repeated for each place and each freeze.
     Usually there is no freeze, and joining all of them is the cheapest way to find that out. The
-    column ``former`` of every row contains all old paths among ``paths``, one per line.
+    column ``old_paths`` of every row contains all old paths among ``paths``, one per line.
 
     Args:
         user_id: column or parameter with the id of the user; None for no roles.
@@ -88,14 +88,16 @@ def _join_access(query: AnySelect, user_id: Any, paths: list[Any]) -> AnySelect:
     is_member = false() if user_id is None else _is_membership_of(place, user_id)
     query = query.outerjoin(place, place.path.in_(paths)).outerjoin(Membership, is_member)
     old_paths = select(string_agg(OldPath.path)).where(OldPath.path.in_(paths))
-    query = query.outerjoin(Fence, true())
-    return query.add_columns(*_access_columns(place), old_paths.scalar_subquery().label("former"))
+    query = query.outerjoin(WriteFreeze, true())
+    return query.add_columns(
+        *_access_columns(place), old_paths.scalar_subquery().label("old_paths")
+    )
 
 
 def one_row() -> AnySelect:
     """Return a query with exactly one row, as a basis for outer joins."""
-    row = select(literal_column("1").label("asked")).subquery("asked")
-    return select(row.c.asked).select_from(row)
+    row = select(literal_column("1").label("one")).subquery("one_row")
+    return select(row.c.one).select_from(row)
 
 
 def path_accesses(
@@ -123,13 +125,13 @@ def path_access_by_any_name(session: Session, principal: Principal, repository: 
 
     The token endpoint grants access by the same rules.
     """
-    former = former_name(session, repository)
-    if former is None:
+    old_path = find_old_path(session, repository)
+    if old_path is None:
         return path_access(session, principal, repository)
-    return replace(path_access(session, principal, former.new_path), former=former)
+    return replace(path_access(session, principal, old_path.new_path), old_path=old_path)
 
 
-def former_name(session: Session, name: str) -> OldPathMatch | None:
+def find_old_path(session: Session, name: str) -> OldPathMatch | None:
     """Return the old path that covers a name, with its current path, or None.
 
     Later moves of the current path are followed. None means that no old path covers the name.
@@ -137,12 +139,14 @@ def former_name(session: Session, name: str) -> OldPathMatch | None:
     Args:
         name: path of a repository, a namespace, or a project.
     """
-    query = select(*FORMER_COLUMNS).where(OldPath.path.in_(path_prefixes := prefixes(name)))
-    former = former_over(name, path_prefixes, {row.former: row for row in session.execute(query)})
-    if former is None:
+    query = select(*OLD_PATH_COLUMNS).where(OldPath.path.in_(path_prefixes := prefixes(name)))
+    old_path = match_old_path(
+        name, path_prefixes, {row.old_path: row for row in session.execute(query)}
+    )
+    if old_path is None:
         return None
-    later = former_name(session, former.new_path)
-    return former if later is None else replace(former, new_path=later.new_path)
+    later = find_old_path(session, old_path.new_path)
+    return old_path if later is None else replace(old_path, new_path=later.new_path)
 
 
 class CredentialQuery:
@@ -170,7 +174,7 @@ class CredentialQuery:
 
 
 _OLD_PATH_QUERY = CompiledQuery(
-    select(*FORMER_COLUMNS).where(OldPath.path == bindparam("path", type_=OldPath.path.type))
+    select(*OLD_PATH_COLUMNS).where(OldPath.path == bindparam("path", type_=OldPath.path.type))
 )
 #: For requests without credentials.
 _ANONYMOUS_QUERY = CredentialQuery(one_row(), bindparam("user_id"))
@@ -241,7 +245,7 @@ class AccessLookup:
             query = _ANONYMOUS_QUERY.for_paths(self._parameter_count)
             self._rows = query.all(engine, user_id=user_id, **self._values)
         accesses = _accesses_from_rows(principal, self._prefixes, self._rows)
-        old_paths = self._rows[0].former if self._rows else None
+        old_paths = self._rows[0].old_paths if self._rows else None
         if not old_paths:
             return accesses
         return accesses | self._resolve_old_paths(engine, principal, old_paths.split("\n"))
@@ -252,20 +256,20 @@ class AccessLookup:
         """Return the access to the requested paths that ``old_paths`` cover, by requested path."""
         rows = {path: _OLD_PATH_QUERY.first(engine, path=path) for path in old_paths}
         matches = {
-            path: former
+            path: old_path
             for path, path_prefixes in self._prefixes.items()
-            if (former := former_over(path, path_prefixes, rows)) is not None
+            if (old_path := match_old_path(path, path_prefixes, rows)) is not None
         }
         # The target of an old path can be an old path itself if it was moved again.
-        accesses = AccessLookup(former.new_path for former in matches.values()).path_accesses(
+        accesses = AccessLookup(old_path.new_path for old_path in matches.values()).path_accesses(
             engine, principal
         )
         return {
             path: replace(
-                accesses[former.new_path],
-                former=replace(former, new_path=accesses[former.new_path].path),
+                accesses[old_path.new_path],
+                old_path=replace(old_path, new_path=accesses[old_path.new_path].path),
             )
-            for path, former in matches.items()
+            for path, old_path in matches.items()
         }
 
 
@@ -273,26 +277,28 @@ def _accesses_from_rows(
     principal: Principal, prefixes_by_path: dict[str, list[str]], rows: Sequence[Any]
 ) -> dict[str, PathAccess]:
     places = {row.place: row for row in rows}
-    fences = {row.fence: row for row in rows if row.fence is not None}
+    freezes = {row.freeze: row for row in rows if row.freeze is not None}
     return {
-        path: _access_from_rows(principal, path, path_prefixes, places, fences)
+        path: _access_from_rows(principal, path, path_prefixes, places, freezes)
         for path, path_prefixes in prefixes_by_path.items()
     }
 
 
-def former_over(name: str, path_prefixes: list[str], rows: dict[str, Any]) -> OldPathMatch | None:
+def match_old_path(
+    name: str, path_prefixes: list[str], rows: dict[str, Any]
+) -> OldPathMatch | None:
     """Return the deepest old path that covers a name, or None.
 
     Args:
         path_prefixes: the result of prefixes() for the name.
-        rows: rows with FORMER_COLUMNS, by old path.
+        rows: rows with OLD_PATH_COLUMNS, by old path.
     """
     for path in reversed(path_prefixes):
         row = rows.get(path)
-        if row is not None and (path == name or not row.former_exact):
-            new_path = row.former_now + name[len(path) :]
-            stopped = name in row.former_stopped.split("\n")
-            return OldPathMatch(name, new_path, row.former_until, stopped)
+        if row is not None and (path == name or not row.old_path_exact):
+            new_path = row.new_path + name[len(path) :]
+            stopped = name in row.old_path_stopped.split("\n")
+            return OldPathMatch(name, new_path, row.old_path_until, stopped)
     return None
 
 
@@ -301,12 +307,12 @@ def _access_from_rows(
     path: str,
     path_prefixes: list[str],
     places: dict[str, Any],
-    fences: dict[str, Any],
+    freezes: dict[str, Any],
 ) -> PathAccess:
     place_rows = [places[prefix] for prefix in path_prefixes if prefix in places]
-    fence = fence_over(path_prefixes, fences) if fences else None
+    freeze = widest_freeze(path_prefixes, freezes) if freezes else None
     if not place_rows:
-        return PathAccess(path, fence=fence)
+        return PathAccess(path, freeze=freeze)
     role, role_at = None, None
     for row in place_rows:
         is_owner = principal.user_id is not None and row.owner_id == principal.user_id
@@ -324,19 +330,19 @@ def _access_from_rows(
         deepest.visibility,
         role,
         role_at,
-        fence,
+        freeze,
     )
 
 
-def fence_over(path_prefixes: list[str], fences: dict[str, Any]) -> Fenced | None:
+def widest_freeze(path_prefixes: list[str], freezes: dict[str, Any]) -> ActiveFreeze | None:
     """Return the write freeze with the shortest path that covers a path, or None.
 
     Args:
         path_prefixes: the result of prefixes() for the path.
-        fences: rows with FENCE_COLUMNS, by path of the freeze.
+        freezes: rows with FREEZE_COLUMNS, by path of the freeze.
     """
-    row = next((fences[path] for path in ("", *path_prefixes) if path in fences), None)
-    return Fenced(row.fence, row.fence_reason, row.fence_set_at) if row else None
+    row = next((freezes[path] for path in ("", *path_prefixes) if path in freezes), None)
+    return ActiveFreeze(row.freeze, row.freeze_reason, row.freeze_set_at) if row else None
 
 
 def owning_project(session: Session, repository: str) -> Project | None:

@@ -32,9 +32,11 @@ def at_or_below(column: Any, path: str) -> ColumnElement[bool]:
     return or_(column == path, below(column, path))
 
 
-def reached(column: Any, reach: PathRestriction) -> ColumnElement[bool]:
+def within_restriction(column: Any, restriction: PathRestriction) -> ColumnElement[bool]:
     """Return the SQL condition that the path in a column is within a path restriction."""
-    return column == reach.path if reach.exact else at_or_below(column, reach.path)
+    return (
+        column == restriction.path if restriction.exact else at_or_below(column, restriction.path)
+    )
 
 
 def own_places(principal: Principal, minimum: Role = Role.GUEST) -> AnySelect:
@@ -73,8 +75,8 @@ def visible_places(
             that the principal can pull from.
     """
     restriction: ColumnElement[bool] = true()
-    if principal.reach is not None:
-        restriction = reached(place.path, principal.reach)
+    if principal.restriction is not None:
+        restriction = within_restriction(place.path, principal.restriction)
     if principal.is_admin and not members_only:
         return restriction
     conditions: list[ColumnElement[bool]] = []

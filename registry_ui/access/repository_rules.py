@@ -6,17 +6,17 @@ from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
-from ..models import Fence, OldPath, Project, ProtectionRule
+from ..models import OldPath, Project, ProtectionRule, WriteFreeze
 from ..patterns.glob import Glob
-from .decisions import Fenced, OldPathMatch
+from .decisions import ActiveFreeze, OldPathMatch
 from .lookup import (
-    FENCE_COLUMNS,
-    FORMER_COLUMNS,
-    fence_over,
-    fences_over,
-    former_over,
+    FREEZE_COLUMNS,
+    OLD_PATH_COLUMNS,
+    freezes_over,
+    match_old_path,
     one_row,
     prefixes,
+    widest_freeze,
 )
 from .roles import Role
 from .tag_rules import RuleKind, TagRule
@@ -31,15 +31,15 @@ class RepositoryPolicy:
         image_name: rest of the repository's path below the project, matched with the rules;
             "" for the root image.
         rules: protection rules of the project.
-        fence: the write freeze (stop of pushes and deletions) in effect; None if there is none.
-        former: the old path by which the repository was given; None if by its current path.
+        freeze: the write freeze (stop of pushes and deletions) in effect; None if there is none.
+        old_path: the old path by which the repository was given; None if by its current path.
     """
 
     project: str
     image_name: str
     rules: list[TagRule]
-    fence: Fenced | None
-    former: OldPathMatch | None
+    freeze: ActiveFreeze | None
+    old_path: OldPathMatch | None
 
 
 def repository_policy(session: Session, repository: str) -> RepositoryPolicy:
@@ -49,22 +49,22 @@ def repository_policy(session: Session, repository: str) -> RepositoryPolicy:
         one_row()
         .outerjoin(Project, Project.path.in_(path_prefixes))
         .outerjoin(ProtectionRule, ProtectionRule.place_id == Project.id)
-        .outerjoin(Fence, fences_over(path_prefixes))
+        .outerjoin(WriteFreeze, freezes_over(path_prefixes))
         .outerjoin(OldPath, OldPath.path.in_(path_prefixes))
         .add_columns(Project.path.label("project"), ProtectionRule)
-        .add_columns(*FENCE_COLUMNS, *FORMER_COLUMNS)
+        .add_columns(*FREEZE_COLUMNS, *OLD_PATH_COLUMNS)
         .order_by(ProtectionRule.id)
     )
     rows = session.execute(query).all()
     project = rows[0].project or ""
     rules = {row.ProtectionRule.id: row.ProtectionRule for row in rows if row.ProtectionRule}
-    fences = {row.fence: row for row in rows if row.fence is not None}
+    freezes = {row.freeze: row for row in rows if row.freeze is not None}
     tag_rules = [tag_rule(rule, project) for rule in rules.values()]
     image_name = repository[len(project) + 1 :] if project else ""
-    old_paths = {row.former: row for row in rows if row.former is not None}
-    former = former_over(repository, path_prefixes, old_paths)
+    old_paths = {row.old_path: row for row in rows if row.old_path is not None}
+    old_path = match_old_path(repository, path_prefixes, old_paths)
     return RepositoryPolicy(
-        project, image_name, tag_rules, fence_over(path_prefixes, fences), former
+        project, image_name, tag_rules, widest_freeze(path_prefixes, freezes), old_path
     )
 
 

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from ..enumerations import MAX_NAMES
 from ..errors import Conflict, Link
-from ..models import Fence, Move, OldPath, Place
+from ..models import Move, OldPath, Place, WriteFreeze
 from ..models.move import ACTIVE, BEFORE_SWITCH
 from . import at_or_below, below
 from .lookup import prefixes
@@ -77,7 +77,7 @@ def find_unfinished_move(session: Session, path: str) -> Move | None:
 
 def has_old_path(session: Session, path: str) -> bool:
     """Return whether anything at, above, or below a path has an old path that still works."""
-    query = select(OldPath.path).where(_related_to(OldPath.now, path)).limit(1)
+    query = select(OldPath.path).where(_related_to(OldPath.new_path, path)).limit(1)
     return session.scalar(query) is not None
 
 
@@ -95,7 +95,7 @@ def find_old_path_conflict(session: Session, path: str, place: str) -> Conflict 
     query = (
         select(OldPath, Move)
         .join(Move, Move.id == OldPath.move_id)
-        .where(at_or_below(OldPath.now, path))
+        .where(at_or_below(OldPath.new_path, path))
         .order_by(OldPath.path)
         .limit(MAX_NAMES)
     )
@@ -103,12 +103,13 @@ def find_old_path_conflict(session: Session, path: str, place: str) -> Conflict 
     if not rows:
         return None
     messages = [
-        f"“{former.path}”, the old name of “{former.now}”, can still be pulled (move {move.id})."
-        for former, move in rows
+        f"“{old_path.path}”, the old path of “{old_path.new_path}”, can still be pulled "
+        f"(move {move.id})."
+        for old_path, move in rows
     ]
     return Conflict(
         " ".join(messages),
-        hint="Retire the old name first, on the page of its move.",
+        hint="Retire the old path first, on the page of its move.",
         links=link_moves(session, [move for _, move in rows], place),
     )
 
@@ -154,9 +155,9 @@ def link_moves(session: Session, moves: Iterable[Move], place: str) -> list[Link
     ]
 
 
-def fence_of(session: Session, path: str) -> Fence | None:
+def find_move_freeze(session: Session, path: str) -> WriteFreeze | None:
     """Return the write freeze that a move has set at exactly this path, or None."""
-    query = select(Fence).where(Fence.path == path, Fence.reason == "move")
+    query = select(WriteFreeze).where(WriteFreeze.path == path, WriteFreeze.reason == "move")
     return session.scalar(query.execution_options(populate_existing=True))
 
 

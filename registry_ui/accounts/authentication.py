@@ -124,8 +124,8 @@ _TOKEN_COLUMNS: tuple[Any, ...] = (
     AccessToken.id.label("token_id"),
     AccessToken.name,
     AccessToken.scopes,
-    AccessToken.reach_path,
-    AccessToken.reach_exact,
+    AccessToken.restriction_path,
+    AccessToken.restriction_exact,
     AccessToken.expires_at,
     AccessToken.revoked_at,
     AccessToken.last_used_at,
@@ -209,7 +209,9 @@ def _principal_from_token(row: Any, credential: str) -> Principal:
         username=row.username,
         is_admin=row.is_admin,
         scopes=frozenset(row.scopes.split()),
-        reach=PathRestriction(row.reach_path, row.reach_exact) if row.reach_path else None,
+        restriction=PathRestriction(row.restriction_path, row.restriction_exact)
+        if row.restriction_path
+        else None,
         credential=credential,
         token_id=row.token_id,
     )

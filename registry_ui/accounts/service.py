@@ -238,14 +238,14 @@ def create_access_token(actor: Actor, user: User, request: TokenRequest) -> NewA
         secret_hash=secret_hash(secret),
         scopes=validated.scopes,
         expires_at=validated.expires_at,
-        reach_path=validated.reach.path if validated.reach else None,
-        reach_exact=bool(validated.reach and validated.reach.exact),
+        restriction_path=validated.restriction.path if validated.restriction else None,
+        restriction_exact=bool(validated.restriction and validated.restriction.exact),
     )
     with writing() as session:
         session.add(token)
         detail = {"name": validated.name, "scopes": validated.scopes.split()}
-        if validated.reach:
-            detail["reach"] = str(validated.reach)
+        if validated.restriction:
+            detail["restriction"] = str(validated.restriction)
         record(session, actor, "access_token.create", user.username, **detail)
     return NewAccessToken(token.id, secret)
 

@@ -113,7 +113,9 @@ def subject_with_token(session: Session, owner: Principal, token_id: int) -> Sub
         owner.username,
         owner.is_admin,
         scopes=frozenset(token.scope_names),
-        reach=PathRestriction(token.reach_path, token.reach_exact) if token.reach_path else None,
+        restriction=PathRestriction(token.restriction_path, token.restriction_exact)
+        if token.restriction_path
+        else None,
         credential=f"{ACCESS_TOKEN} “{token.name}”",
         token_id=token.id,
     )

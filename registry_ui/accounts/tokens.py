@@ -18,15 +18,15 @@ class TokenRequest:
 
     Attributes:
         expires_at: None if the token does not expire.
-        reach: the path the token is restricted to; empty for no restriction.
-        reach_exact: whether the restriction is to that path alone, without the paths below it.
+        restriction: the path the token is restricted to; empty for no restriction.
+        restriction_exact: whether it is restricted to that path alone, without the paths below.
     """
 
     name: str
     scopes: Iterable[str]
     expires_at: datetime | None = None
-    reach: str = ""
-    reach_exact: bool = False
+    restriction: str = ""
+    restriction_exact: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,17 +44,17 @@ class CheckedToken:
     Attributes:
         scopes: names of scopes, separated by spaces.
         expires_at: None if the token does not expire.
-        reach: the path restriction; None if the token is valid everywhere.
+        restriction: the path restriction; None if the token is valid everywhere.
     """
 
     name: str
     scopes: str
     expires_at: datetime | None
-    reach: PathRestriction | None
+    restriction: PathRestriction | None
 
 
 #: The message is the same for missing and hidden paths, so that it does not reveal hidden paths.
-UNKNOWN_REACH = (
+UNKNOWN_PATH = (
     "There is no namespace, project, or image with this path that the user can see. "
     "An image can be pushed later, but its project must exist."
 )
@@ -73,7 +73,7 @@ def validate_token_request(
             the past, or the path restriction is not valid or not visible to the user.
     """
     scopes, errors = list(dict.fromkeys(request.scopes)), {}
-    name, path = request.name.strip(), request.reach.strip().strip("/")
+    name, path = request.name.strip(), request.restriction.strip().strip("/")
     if not 1 <= len(name) <= 100 or not name.isprintable():
         errors["name"] = "Name the token after what uses it, in at most 100 characters."
     unknown_scopes = [scope for scope in scopes if scope not in SCOPES]
@@ -82,15 +82,17 @@ def validate_token_request(
     if request.expires_at is not None and request.expires_at <= utc_now():
         errors["expires_on"] = "Choose a day to come."
     try:
-        reach = PathRestriction(str(RepositoryName(path)), request.reach_exact) if path else None
+        restriction = (
+            PathRestriction(str(RepositoryName(path)), request.restriction_exact) if path else None
+        )
     except NameInvalid as error:
-        errors["reach"] = str(error)
+        errors["restriction"] = str(error)
     else:
-        if reach is not None and not is_visible(reach.path):
-            errors["reach"] = UNKNOWN_REACH
+        if restriction is not None and not is_visible(restriction.path):
+            errors["restriction"] = UNKNOWN_PATH
     if errors:
         raise Invalid("The token was not made.", errors)
-    return CheckedToken(name, " ".join(scopes), request.expires_at, reach)
+    return CheckedToken(name, " ".join(scopes), request.expires_at, restriction)
 
 
 def end_of_day(day: str) -> datetime | None:

@@ -44,7 +44,7 @@ IS_PERSONAL = (
     "Copy the repository below a project."
 )
 IS_TAKEN = (
-    "A move uses this path, or a former name lies there. Retire the former name, "
+    "A move uses this path, or an old path lies there. Retire the old path, "
     "or copy the repository below a project."
 )
 

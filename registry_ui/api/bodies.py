@@ -114,8 +114,8 @@ class Schema:
                 ``errors`` has a message for each wrong key.
         """
         body = _read_body()
-        unknown = islice((key for key in body if key not in self.keys), _MAX_UNKNOWN_KEYS)
-        errors = {key[:_MAX_KEY_LENGTH]: self._describe_unknown(key) for key in unknown}
+        unknown_keys = islice((key for key in body if key not in self.keys), _MAX_UNKNOWN_KEYS)
+        errors = {key[:_MAX_KEY_LENGTH]: self._describe_unknown(key) for key in unknown_keys}
         for name, key in self.keys.items():
             value = body.get(name)
             if name not in body or (value is None and key.nullable):

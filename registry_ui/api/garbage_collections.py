@@ -28,7 +28,7 @@ def _require_administrator() -> None:
     caller = g.principal
     if (
         not caller.is_admin
-        or caller.reach is not None
+        or caller.restriction is not None
         or not caller.lets_through(Permission.ADMINISTER)
     ):
         raise NotFound

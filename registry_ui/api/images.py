@@ -22,9 +22,9 @@ from .timestamps import iso_or_none
 @blueprint.get("/projects/<name:path>/-/images")
 def images(path: str) -> Response:
     """List the images of a project, without those outside the path that the token is limited to."""
-    project, reach = load(path).project, g.principal.reach
+    project, restriction = load(path).project, g.principal.restriction
     rows = sorted(listing.images(db.session(), project), key=lambda row: row.name)
-    rows = [row for row in rows if reach is None or reach.covers(row.path)]
+    rows = [row for row in rows if restriction is None or restriction.covers(row.path)]
     return jsonify(images=[_serialize_image(row) for row in rows])
 
 

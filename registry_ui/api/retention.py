@@ -158,7 +158,7 @@ def _serialize_policy(row: RetentionPolicy) -> dict[str, Any]:
         "id": row.id,
         **{name: getattr(rules, name) for name in Rules.__slots__},
         "is_on": row.is_enabled,
-        "dry_run_seen": row.seen == rules.fingerprint,
+        "dry_run_seen": row.dry_run_fingerprint == rules.fingerprint,
         "created_by": row.created_by,
         "last_run_at": row.last_run_at.isoformat() if row.last_run_at else None,
         "last_removal": row.last_removal,

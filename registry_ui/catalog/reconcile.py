@@ -39,7 +39,7 @@ from .live_tags import LiveTags, read_tags
 from .pull_through import is_cache
 from .reconcile_outcome import Outcome
 from .tag_list_update import TagListing, apply_tag_list
-from .unassigned_notes import forget, note, pop_last_push
+from .unassigned_records import forget_unassigned, pop_last_push, record_unassigned
 
 logger = logging.getLogger(__name__)
 
@@ -89,7 +89,7 @@ def _apply_or_record_unassigned(
 ) -> Outcome:
     """Correct the database for a repository, or record that no project owns the repository.
 
-    A repository that belongs to an unfinished or former move is left alone.
+    A repository that belongs to an unfinished or earlier move is left alone.
 
     Args:
         repository: the repository.
@@ -122,7 +122,7 @@ def _reconcile_cached(repository: RepositoryName) -> Outcome:
     with writing() as session:
         project = None if reserved_names(session, [path]) else owning_project(session, path)
         if project is None:
-            return Outcome(path, owned=False, known=False)
+            return Outcome(path, owned=False, exists=False)
         session.execute(delete(UnassignedRepository).where(UnassignedRepository.path == path))
         image = ensure_image(session, project, path)
         image.mark_reconciled(utc_now())
@@ -163,7 +163,7 @@ def _record_unassigned(
     row = session.get(UnassignedRepository, path)
     if row is not None:
         row.tag_count = tag_count
-    return Outcome(path, owned=False, known=is_known, tags=tag_count)
+    return Outcome(path, owned=False, exists=is_known, tags=tag_count)
 
 
 def _record_error(repository: RepositoryName, error: str) -> None:
@@ -238,7 +238,7 @@ def reconcile_all(*, digests: bool = True) -> list[Outcome]:
     end_read()
     catalog_paths = set(map(str, registry().catalog()))
     unassigned_paths = set(db.session.scalars(select(UnassignedRepository.path)))
-    note(sorted(_exclude_owned(catalog_paths) - unassigned_paths))
+    record_unassigned(sorted(_exclude_owned(catalog_paths) - unassigned_paths))
     paths = set(db.session.scalars(select(ContainerImage.path))) | unassigned_paths
     outcomes = []
     for path in sorted(catalog_paths | paths):
@@ -247,7 +247,7 @@ def reconcile_all(*, digests: bool = True) -> list[Outcome]:
         except NameInvalid:
             logger.warning("a repository has a name that breaks the grammar: %r", path)
     missing_paths = {outcome.repository for outcome in outcomes if _is_missing(outcome)}
-    forget(missing_paths - catalog_paths, started_at)
+    forget_unassigned(missing_paths - catalog_paths, started_at)
     with writing() as session:
         session.merge(Heartbeat(name=REGISTRY_READ, at=utc_now()))
         if digests:
@@ -256,7 +256,7 @@ def reconcile_all(*, digests: bool = True) -> list[Outcome]:
 
 
 def _is_missing(outcome: Outcome) -> bool:
-    return not outcome.owned and not outcome.known
+    return not outcome.owned and not outcome.exists
 
 
 def _exclude_owned(repositories: set[str]) -> set[str]:

@@ -11,7 +11,7 @@ from ..enumerations import name_some
 class Outcome:
     """The result of comparing the tags of one repository in the registry with the database.
 
-    ``owned`` is False if no project owns the repository; ``known`` is False if the registry does
+    ``owned`` is False if no project owns the repository; ``exists`` is False if the registry does
     not have it. ``tags`` is the number of tags that the registry lists; ``added``, ``changed``,
     and ``removed`` count the tags that differed in the database, and ``damaged`` the tags that
     can't be read. ``error`` is the registry error that stopped the comparison, or None.
@@ -19,7 +19,7 @@ class Outcome:
 
     repository: str
     owned: bool = True
-    known: bool = True
+    exists: bool = True
     tags: int = 0
     added: int = 0
     changed: int = 0

@@ -45,7 +45,7 @@ def record_violations(session: Session, image: ContainerImage, tag: Tag, push: P
             place_id=image.project_id,
             repository=image.path,
             tag=tag.name,
-            what="overwritten" if is_overwritten else "pushed",
+            change="overwritten" if is_overwritten else "pushed",
             actor=push.actor,
             at=push.at,
         )
@@ -77,7 +77,7 @@ def record_unreported_violations(
                 place_id=image.project_id,
                 repository=image.path,
                 tag=name,
-                what=change,
+                change=change,
                 actor="",
                 at=at,
             )
@@ -97,4 +97,4 @@ def _record_violation(session: Session, violation: ProtectionViolation) -> None:
     session.add(violation)
     actor = Actor(violation.actor) if violation.actor else REGISTRY
     tag = f"{violation.repository}:{violation.tag}"
-    record(session, actor, "tag.protection_violated", tag, what=violation.what)
+    record(session, actor, "tag.protection_violated", tag, change=violation.change)

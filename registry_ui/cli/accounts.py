@@ -83,7 +83,7 @@ def token_create(username: str, options: TokenOptions) -> None:
         name=options.name,
         scopes=scopes_of(options.scopes),
         expires_at=end_of_day(options.expires),
-        reach=options.only,
-        reach_exact=options.exactly,
+        restriction=options.only,
+        restriction_exact=options.exactly,
     )
     click.echo(accounts.create_access_token(CONSOLE, owner, token_request).secret)

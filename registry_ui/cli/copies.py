@@ -142,9 +142,9 @@ def _carry_out(copy_request: CopyRequest, options: CopyOptions) -> None:
     copy_id = copies.save_plan(CONSOLE, copy_request, plan).id
     copies.start_planned(CONSOLE, copy_id, overwrite=options.overwrite)
     copy = copies.run(copy_id)
-    fence = runner.find_blocking_freeze(db.session(), Copy, copy_id)
-    if fence is not None:
-        event = AWAITED_EVENTS[fence.reason]
+    freeze = runner.find_blocking_freeze(db.session(), Copy, copy_id)
+    if freeze is not None:
+        event = AWAITED_EVENTS[freeze.reason]
         raise click.ClickException(f"It waits until {event}; a worker goes on then.")
     if copy is None:
         raise click.ClickException("A worker is at it already.")
@@ -161,7 +161,7 @@ def _print_plan(plan: CopyPlan, *, overwrite: bool) -> None:
             click.echo(f"refused  {reference}: {planned.why}", err=True)
         elif planned.state == OVERWRITES:
             verb = "replaces" if overwrite else "keeps   "
-            click.echo(f"{verb} {reference} ({planned.there})", err=True)
+            click.echo(f"{verb} {reference} ({planned.target_digest})", err=True)
     existing, attached = plan.count(SAME), len(plan.referrers) + plan.referrers_more
     click.echo(f"{len(plan.steps)} tags, {existing} there already, {attached} attached", err=True)
 

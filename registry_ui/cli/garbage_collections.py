@@ -61,5 +61,5 @@ def _describe_outcome(row: GarbageCollection) -> str:
     noun = "blob" if row.blobs == 1 else "blobs"
     if row.unmeasured and row.unmeasured == row.blobs:
         return f"{row.blobs} {noun} {verb}; size unknown"
-    unknown = f"; the size of {row.unmeasured} is unknown" if row.unmeasured else ""
-    return f"{row.blobs} {noun}, {size(row.freed)} {verb}{unknown}"
+    remark = f"; the size of {row.unmeasured} is unknown" if row.unmeasured else ""
+    return f"{row.blobs} {noun}, {size(row.freed)} {verb}{remark}"

@@ -83,9 +83,9 @@ def carry_out_removal(removal_id: int) -> Removal:
             freeze, or is already being carried out by a worker.
     """
     removal = runner.run(removal_id)
-    fence = runner.find_blocking_freeze(db.session(), removal_id)
-    if fence is not None:
-        event = AWAITED_EVENTS[fence.reason]
+    freeze = runner.find_blocking_freeze(db.session(), removal_id)
+    if freeze is not None:
+        event = AWAITED_EVENTS[freeze.reason]
         raise click.ClickException(f"It waits until {event}; a worker goes on then.")
     if removal is None:
         raise click.ClickException("A worker is at it already.")

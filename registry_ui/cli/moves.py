@@ -23,7 +23,7 @@ from .options import DRY_RUN, YES
 from .places import namespace, project
 from .removals import image
 
-move = AppGroup("move", help="Moves under way, and old names that can still be pulled.")
+move = AppGroup("move", help="Moves under way, and old paths that can still be pulled.")
 
 
 @namespace.command("move")
@@ -116,7 +116,7 @@ def _move_place(kind: str, path: str, new_path: str, *, dry_run: bool, yes: bool
 def _carry_out(plan: MovePlan, place: Place, *, dry_run: bool, yes: bool) -> None:
     """Print the plan of a move, ask for confirmation, and carry out the move.
 
-    Standard output has a line for each image, with its old and its new name; remarks for people
+    Standard output has a line for each image, with its old and its new path; remarks for people
     go to stderr.
 
     Args:
@@ -162,12 +162,12 @@ def _print_report(row: Move) -> None:
     click.echo(f"{row.source} to {row.target}: {row.state}", err=True)
     if row.state == "grace":
         until = f"until {row.grace_until:%-d %B %Y}" if row.grace_until else "until you decide"
-        click.echo(f"The old name can be pulled {until}.", err=True)
+        click.echo(f"The old path can be pulled {until}.", err=True)
     for repository in moves.repositories_of(row):
         click.echo(f"{repository.target} {repository.state} {repository.detail}".strip())
     unmoved = unmoved_tags.list_unmoved(row)
     for reference, reason in unmoved:
-        click.echo(f"{reference} stays at the old name: {reason}", err=True)
+        click.echo(f"{reference} stays at the old path: {reason}", err=True)
     if unmoved:
         hidden_count = unmoved_tags.count_unmoved(row) - len(unmoved)
         click.echo(

@@ -17,7 +17,7 @@ from ..access import (
     Role,
     decide,
     decide_repository,
-    former_name,
+    find_old_path,
     path_access_by_any_name,
     unowned,
     visible_places,
@@ -66,9 +66,9 @@ def _decide(
         permission: Permission.PULL or Permission.PUSH.
     """
     access = path_access_by_any_name(session, principal, repository)
-    if access.former is not None and not decide(principal, access, Permission.SEE).allowed:
+    if access.old_path is not None and not decide(principal, access, Permission.SEE).allowed:
         return Decision(False, unowned(repository))
-    return decide_repository(principal, replace(access, fence=None), permission)
+    return decide_repository(principal, replace(access, freeze=None), permission)
 
 
 def denial_reason(session: Session, requested_by: str, source: str, target: str) -> str | None:
@@ -81,7 +81,7 @@ def denial_reason(session: Session, requested_by: str, source: str, target: str)
         target: the repository to copy to.
     """
     if requested_by == CONSOLE.name:
-        old_path = former_name(session, target)
+        old_path = find_old_path(session, target)
         return old_path.refusal if old_path is not None else None
     subject = find_subject(session, requested_by)
     if subject.problem:

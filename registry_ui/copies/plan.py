@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
-from ..models import CopyStep, Project
+from ..models import CopyPreview, CopyStep, PlannedCopyData, Project
 from ..names import RepositoryName
 
 #: Maximum number of tags, and of referrers, in the preview of a copy; the rest are only counted.
@@ -51,7 +51,7 @@ class PlannedCopy:
         digest: the digest to copy.
         state: one of ORDER: ``new``, ``same`` (the target already has this digest),
             ``overwrites`` (it has a different digest), or ``refused``.
-        there: digest of the tag at the target; empty if the target has no such tag.
+        target_digest: digest of the tag at the target; empty if the target has no such tag.
         why: the reason why the tag can't be copied; empty unless the state is ``refused``.
     """
 
@@ -59,8 +59,31 @@ class PlannedCopy:
     tag: str
     digest: str
     state: str
-    there: str = ""
+    target_digest: str = ""
     why: str = ""
+
+    def to_json(self) -> PlannedCopyData:
+        """Return the tag as a dictionary for JSON."""
+        return {
+            "source_tag": self.source_tag,
+            "tag": self.tag,
+            "digest": self.digest,
+            "state": self.state,
+            "there": self.target_digest,
+            "why": self.why,
+        }
+
+    @classmethod
+    def from_json(cls, data: PlannedCopyData) -> Self:
+        """Return the tag that ``to_json()`` wrote."""
+        return cls(
+            data["source_tag"],
+            data["tag"],
+            data["digest"],
+            data["state"],
+            data["there"],
+            data["why"],
+        )
 
 
 @dataclass(slots=True)
@@ -105,7 +128,9 @@ class CopyPlan:
         self.tags, self.tags_more = tags[:PREVIEW_LIMIT], len(tags[PREVIEW_LIMIT:])
         self.counts = dict(Counter(tag.state for tag in tags))
         self.steps = [
-            CopyStep(self.source, tag.source_tag, tag.digest, self.target, tag.tag, tag.there)
+            CopyStep(
+                self.source, tag.source_tag, tag.digest, self.target, tag.tag, tag.target_digest
+            )
             for tag in tags
             if tag.state != REFUSED and (self.attached or tag.state != SAME)
         ]
@@ -118,13 +143,29 @@ class CopyPlan:
         """Return the number of planned tags in a state of ORDER."""
         return self.counts.get(state, 0)
 
-    def preview(self) -> dict[str, Any]:
+    def preview(self) -> CopyPreview:
         """Return all attributes except the steps as JSON data, to be stored and shown to users."""
-        return {name: value for name, value in asdict(self).items() if name != "steps"}
+        return {
+            "kind": self.kind,
+            "source": self.source,
+            "target": self.target,
+            "tags": [tag.to_json() for tag in self.tags],
+            "tags_more": self.tags_more,
+            "counts": self.counts,
+            "attached": self.attached,
+            "referrers": self.referrers,
+            "referrers_more": self.referrers_more,
+            "new_image": self.new_image,
+            "size": self.size,
+            "new_size": self.new_size,
+            "overwrite": self.overwrite,
+            "unread": self.unread,
+            "notes": self.notes,
+        }
 
     @classmethod
-    def of_preview(cls, preview: dict[str, Any]) -> Self:
+    def of_preview(cls, preview: CopyPreview) -> Self:
         """Return a plan for display, without steps, from the stored result of preview()."""
-        names = {column.name for column in fields(cls)} - {"steps"}
-        values = {name: value for name, value in preview.items() if name in names}
-        return cls(**{**values, "tags": [PlannedCopy(**tag) for tag in preview["tags"]]})
+        names = {column.name for column in fields(cls)} - {"steps", "tags"}
+        values: dict[str, Any] = {name: value for name, value in preview.items() if name in names}
+        return cls(tags=[PlannedCopy.from_json(tag) for tag in preview["tags"]], **values)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy import select
 
-from ..access import Permission, Role, former_name, repository_policy
+from ..access import Permission, Role, find_old_path, repository_policy
 from ..access.tag_rules import TagChange, TagRule, refusal
 from ..catalog.live_tags import LiveTags, leftovers_in, read_tags
 from ..catalog.pull_through import refuse_push
@@ -133,7 +133,7 @@ def _require_other_target(request: CopyRequest) -> None:
     if any(request.source == target and name == tag for name, tag in request.tags.items()):
         message = "The target is the tag itself. Choose another project, image or tag."
         raise Invalid("Nothing was planned.", {"tag": message})
-    old_path = former_name(db.session(), target)
+    old_path = find_old_path(db.session(), target)
     if old_path is not None:
         raise Invalid("Nothing was planned.", {"image": f"{old_path.refusal}."})
 
@@ -199,12 +199,12 @@ def _exclude_removed(source: str, live: LiveTags) -> LiveTags:
         source: the source repository.
         live: the tags that were read from the registry.
     """
-    removed = leftovers_in(RepositoryName(source))
+    removed_names = leftovers_in(RepositoryName(source))
     end_read()
     damaged = {
         name: damage
         for name, damage in live.damaged.items()
-        if damage != "missing" or name not in removed
+        if damage != "missing" or name not in removed_names
     }
     return replace(live, damaged=damaged)
 
@@ -242,8 +242,8 @@ def _add_sizes(
         digests: the digests to copy.
     """
     graph = graph_of(RepositoryName(plan.source), digests, PLAN_TIMEOUT)
-    if graph.unknown:
-        count = len(graph.unknown)
+    if graph.unread:
+        count = len(graph.unread)
         plan.unread.append(f"{plan.source} ({count} manifest{'' if count == 1 else 's'})")
         plan.notes.append(SIZES_UNKNOWN)
     reachable = closure(digests, graph.children)

@@ -116,7 +116,7 @@ class StepRunner:
         is_new = self._point(name, copied.top, target_digest)
         referrers = self._copy_referrers(copied)
         # An earlier worker may have pushed the tag and died before it updated the database.
-        if is_new or (step.there != digest and not self._is_indexed(name, digest)):
+        if is_new or (step.target_digest != digest and not self._is_indexed(name, digest)):
             self._lease.write(lambda session: self._record_copy(session, step, referrers))
             return COPIED, _describe(copied, referrers)
         self._lease.write(lambda session: self._record_referrers(session, referrers))
@@ -173,7 +173,7 @@ class StepRunner:
             return SOURCE_TAG_CHANGED
         if target_digest == source_digest:
             return None
-        if target_digest is not None and target_digest != step.there:
+        if target_digest is not None and target_digest != step.target_digest:
             return TARGET_TAG_CHANGED
         if target_digest is not None and not self._overwrite:
             return TARGET_TAG_EXISTS

@@ -19,7 +19,7 @@ from sqlalchemy import or_, select, update
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, NoResultFound
 from sqlalchemy.orm import Session
 
-from ..access import former_name
+from ..access import find_old_path
 from ..access.lookup import owning_project
 from ..audit import OWN_SUBJECT
 from ..catalog import tag_claims, tag_history, violations
@@ -125,11 +125,11 @@ def _apply_one(row_id: int) -> EventOutcome | None:
         event = parse_event(json.loads(row.raw))
         # The registry's clock may be ahead. A time in the future would override later events.
         at = min(event.occurred_at or row.received_at, utc_now())
-        former = former_name(session, event.repository)
-        if former is None:
+        old_path = find_old_path(session, event.repository)
+        if old_path is None:
             outcome = _apply_to_index(session, event, at)
         else:
-            outcome = _apply_to_old_path(session, event, former.new_path, at)
+            outcome = _apply_to_old_path(session, event, old_path.new_path, at)
         row.status, row.reason, row.image_id = outcome.status, outcome.reason, outcome.image_id
     return outcome
 
@@ -147,11 +147,11 @@ def _apply_to_old_path(
         return EventOutcome("dropped", "our own call to the registry")
     if event.action == "pull" and event.is_manifest:
         moved = replace(event, repository=new_path)
-        return apply_pull(session, moved, at, by_old_name=True)
+        return apply_pull(session, moved, at, by_old_path=True)
     if event.action not in {"push", "delete"} or (event.action == "push" and not event.is_manifest):
         return EventOutcome("dropped", "nothing to index")
     request_comparison(session, event.repository)
-    return EventOutcome("rejected", f"a {event.action} to the old name of {new_path}")
+    return EventOutcome("rejected", f"a {event.action} to the old path of {new_path}")
 
 
 def _apply_to_index(session: Session, event: Notification, at: datetime) -> EventOutcome:

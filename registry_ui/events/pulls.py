@@ -25,7 +25,7 @@ PART_REASON = "a part of an image"
 
 
 def apply_pull(
-    session: Session, event: Notification, at: datetime, *, by_old_name: bool = False
+    session: Session, event: Notification, at: datetime, *, by_old_path: bool = False
 ) -> EventOutcome:
     """Apply a pull event in a constant number of SQL statements.
 
@@ -36,7 +36,7 @@ def apply_pull(
 
     Args:
         at: time of the pull.
-        by_old_name: whether the image was pulled by an old name. The tags of that name can point
+        by_old_path: whether the image was pulled by an old path. The tags of that name can point
             to different manifests, so the digest alone decides which tags were used.
     """
     if event.method not in {"GET", "HEAD"}:
@@ -44,7 +44,7 @@ def apply_pull(
     image = lock_image_of(session, event.repository)
     if image is None:
         return EventOutcome("dropped", "an image that the index does not have")
-    by_digest = by_old_name or not event.tag
+    by_digest = by_old_path or not event.tag
     if event.method == "HEAD":
         _mark_used(session, image, event, at, by_digest=by_digest)
         return EventOutcome("applied", CHECKED_REASON, image.id)
@@ -58,7 +58,7 @@ def apply_pull(
         mark_digest_used(session, image.id, event.digest, at)
     if tag_ids:
         return EventOutcome("applied", image_id=image.id)
-    reason = "by an old name, where its tag stands for something else" if event.tag else PART_REASON
+    reason = "by an old path, where its tag stands for something else" if event.tag else PART_REASON
     return EventOutcome("dropped", reason, image.id)
 
 

@@ -58,7 +58,7 @@ class CollectionLease(Lease[GarbageCollection]):
             yield self.row
 
     def close(self, state: str, problem: str) -> None:
-        """Record the final state of the collection, and lift its write freeze (fence)."""
+        """Record the final state of the collection, and lift its write freeze."""
         with self.changing() as row:
             close(db.session(), row, state, problem)
 

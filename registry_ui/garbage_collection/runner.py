@@ -115,18 +115,18 @@ def _freeze_writes(lease: CollectionLease) -> None:
         with lease.changing() as row:
             session = db.session()
             try:
-                fence = write_freeze.raise_fence(session, write_freeze.EVERYWHERE, "collection")
+                freeze = write_freeze.freeze_writes(session, write_freeze.EVERYWHERE, "collection")
             except Conflict as error:
                 raise OperationFailed(error.message) from None
-            row.state, row.fence_id, row.quiet_at = "draining", fence.id, fence.quiet_at
-            record(session, WORKER, "fence.raise", SUBJECT, run=row.id)
+            row.state, row.write_freeze_id, row.quiet_at = "draining", freeze.id, freeze.quiet_at
+            record(session, WORKER, "write_freeze.begin", SUBJECT, run=row.id)
     while not _is_quiet(lease.row):
         lease.renew()
         time.sleep(POLL_INTERVAL)
 
 
 def _is_quiet(row: GarbageCollection) -> bool:
-    assert row.quiet_at is not None  # noqa: S101 - there is a fence
+    assert row.quiet_at is not None  # noqa: S101 - writes are frozen
     if utc_now() < row.quiet_at:
         return False
     writers_until = write_freeze.writers_until(db.session())
@@ -236,7 +236,7 @@ def _wait_until_gone(lease: CollectionLease, lock: Path) -> None:
     deadline, is_reported = time.monotonic() + LOCK_TIMEOUT, False
     while not is_gone(lock):
         if time.monotonic() > deadline and not is_reported:
-            if lease.row.fence_id is None:
+            if lease.row.write_freeze_id is None:
                 raise OperationFailed(STILL_RUNS.format(lock))
             with lease.changing() as row:
                 row.problem = STILL_RUNS.format(lock)

@@ -85,7 +85,7 @@ def cancel(actor: Actor, collection_id: int) -> GarbageCollection:
 
 
 def close(session: Session, row: GarbageCollection, state: str, problem: str = "") -> None:
-    """End a collection, and lift its write freeze (fence) in the same transaction.
+    """End a collection, and lift its write freeze in the same transaction.
 
     Args:
         session: the session of the caller's write transaction.
@@ -93,11 +93,11 @@ def close(session: Session, row: GarbageCollection, state: str, problem: str = "
         state: the final state: done, failed, or cancelled.
         problem: a message for the page of the collection, "" for none.
     """
-    if row.fence_id is not None:
-        write_freeze.lift_fence(session, row.fence_id)
-        record(session, Actor(row.requested_by), "fence.lift", SUBJECT, run=row.id)
+    if row.write_freeze_id is not None:
+        write_freeze.lift_write_freeze(session, row.write_freeze_id)
+        record(session, Actor(row.requested_by), "write_freeze.lift", SUBJECT, run=row.id)
     row.state, row.problem, row.finished_at = state, problem, utc_now()
-    row.slot = row.fence_id = row.lease_until = row.lease_owner = None
+    row.slot = row.write_freeze_id = row.lease_until = row.lease_owner = None
     detail = {"problem": problem} if problem else {}
     actor = Actor(row.requested_by)
     record(session, actor, _audit_action(row, state), SUBJECT, run=row.id, **detail)

@@ -229,7 +229,7 @@ def _find_needed(change: Change, digest: Digest, names: Iterable[str]) -> _Neede
     for tag in names:
         for needed_digest in closure([digests[tag]] if tag in digests else [], graph.referenced):
             tag_by_digest.setdefault(needed_digest, tag)
-    return _NeededManifests(tag_by_digest, graph.unknown.isdisjoint(tag_by_digest))
+    return _NeededManifests(tag_by_digest, graph.unread.isdisjoint(tag_by_digest))
 
 
 def _fetch_live_digests(change: Change, digest: Digest, names: Iterable[str]) -> dict[str, str]:

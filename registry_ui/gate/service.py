@@ -2,7 +2,7 @@
 
 Every push waits for this decision. If no rule covers the tag, the decision takes three queries and
 no registry call. If a rule applies and the registry does not answer, the request is refused. A
-write freeze (fence), a blocked account, and a lost role take effect immediately, although older
+write freeze, a blocked account, and a lost role take effect immediately, although older
 bearer tokens would still be valid. The proxy asks the gate after it has received the whole
 manifest, and the state at that moment counts.
 """
@@ -57,13 +57,13 @@ def authorize(request: GateRequest, authorization: str) -> None:
     Raises:
         Unauthenticated: the token is missing, invalid, or does not cover the request; the registry
             would respond in the same way.
-        Denied: a write freeze (fence) or a rule of the project refuses the request, or the
+        Denied: a write freeze or a rule of the project refuses the request, or the
             permission was withdrawn. The message is shown in the client's terminal.
         RegistryNotAnswering: a rule applies, and the registry does not answer.
     """
     policy = repository_policy(db.session(), str(request.repository))
     changes_no_tag = request.action is Permission.PUSH and isinstance(request.reference, Digest)
-    if changes_no_tag and policy.fence is None:
+    if changes_no_tag and policy.freeze is None:
         end_read()
         return  # A push by digest changes no tag: it is a child of an index, or a referrer.
     token = _identify(request, authorization)
@@ -102,31 +102,31 @@ def _check_permission(
 
     Raises:
         Unauthenticated: the token does not cover the request.
-        Denied: a write freeze (fence) is active, the permission was withdrawn, or the repository
+        Denied: a write freeze is active, the permission was withdrawn, or the repository
             has moved.
     """
     repository = str(request.repository)
     is_covered = token.grants(repository, REQUIRED_ACTIONS[request.action])
     is_own = token.subject == OWN_SUBJECT
     role = None
-    if not is_own and (is_covered or policy.fence is not None):
+    if not is_own and (is_covered or policy.freeze is not None):
         role = current_role(db.session(), token.subject, repository)
     is_permitted = role is not None and role >= RULE_OF[request.action].minimum
-    if policy.fence is not None and is_permitted:
+    if policy.freeze is not None and is_permitted:
         # A token that was issued during the write freeze covers no push, so without this check
         # the client would see only a missing permission. Users without permission get no
         # information about the freeze.
-        _refuse(request, token, policy.project, policy.fence.rule(repository))
+        _refuse(request, token, policy.project, policy.freeze.rule(repository))
     if not is_covered:
         raise Unauthenticated(_required_scope(request), "insufficient_scope")
-    current_app.extensions["gate_in_use"].note()
+    current_app.extensions["gate_in_use"].record()
     if not is_own and not is_permitted:
         message = f"you no longer have permission to {request.action} in {repository}"
         _refuse(request, token, policy.project, message)
-    if policy.former is not None and not is_own:
+    if policy.old_path is not None and not is_own:
         # A token that was issued before a move still permits the old path. If only the image was
         # moved, the old path is still in its project, so that the checks above permit it, too.
-        _refuse(request, token, policy.project, policy.former.refusal)
+        _refuse(request, token, policy.project, policy.old_path.refusal)
     return role
 
 
@@ -138,13 +138,13 @@ def _refuse(request: GateRequest, token: VerifiedToken, project: str, rule: str)
 
 def _record(request: GateRequest, token: VerifiedToken, project: str, rule: str) -> None:
     """Add a refusal to the log in which users look up why a request was denied."""
-    decision_log().note(
+    decision_log().record(
         DecisionRecord(
             username=token.subject,
             credential="bearer token",
             repository=str(request.repository),
             place=project,
-            asked=str(request.action),
+            requested=str(request.action),
             rule=rule,
         )
     )
@@ -170,7 +170,7 @@ class GateUsage:
     def __init__(self) -> None:
         self._next_record_at, self._lock = 0.0, threading.Lock()
 
-    def note(self) -> None:
+    def record(self) -> None:
         """Record that the gate is in use, at most once every RECORD_INTERVAL seconds."""
         with self._lock:
             if time.monotonic() < self._next_record_at:

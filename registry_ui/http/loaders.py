@@ -85,8 +85,8 @@ def load(path: str, permission: Permission = Permission.SEE) -> ResolvedPlace:
     decision = decide(caller, access, permission)
     if permission is not Permission.SEE and not decision.allowed:
         raise Denied(f"Not allowed: {decision.rule}.", hint=_choose_hint(caller))
-    if access.fence is not None and decide(caller, access, Permission.PUSH).allowed:
-        g.fence = access.fence  # Every page of the place shows the write freeze.
+    if access.freeze is not None and decide(caller, access, Permission.PUSH).allowed:
+        g.freeze = access.freeze  # Every page of the place shows the write freeze.
     place = db.session.get_one(Place, access.place_id)
     return ResolvedPlace(place, access, permissions(caller, access))
 
@@ -101,8 +101,8 @@ def load_whole(path: str, permission: Permission) -> ResolvedPlace:
         Denied: as for load().
     """
     loaded = load(path, permission)
-    reach = principal().reach
-    if reach is not None and (reach.exact or not reach.covers(path)):
+    restriction = principal().restriction
+    if restriction is not None and (restriction.exact or not restriction.covers(path)):
         raise NotFound
     return loaded
 
@@ -211,8 +211,8 @@ def _require_covered(repositories: Iterable[str]) -> None:
 
 def _is_covered(repositories: Iterable[str]) -> bool:
     """Return whether the caller's path restriction, if any, includes all of the repositories."""
-    reach = principal().reach
-    return reach is None or all(map(reach.covers, repositories))
+    restriction = principal().restriction
+    return restriction is None or all(map(restriction.covers, repositories))
 
 
 def _iterate_repositories(row: Removal) -> Iterator[str]:
@@ -252,8 +252,8 @@ def load_move(path: str, move_id: int) -> tuple[Move, ResolvedPlace]:
     places = {move.place_id, move.new_project_id if move.switched_at else None}
     if loaded.place.id not in places:
         raise NotFound
-    reach = principal().reach
-    if reach is not None and not any(map(reach.covers, (move.source, move.target))):
+    restriction = principal().restriction
+    if restriction is not None and not any(map(restriction.covers, (move.source, move.target))):
         raise NotFound  # The caller's token is restricted to a different path.
     return move, loaded
 

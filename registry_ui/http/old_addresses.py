@@ -9,7 +9,7 @@ from ..access import (
     Permission,
     can_see,
     decide,
-    former_name,
+    find_old_path,
     path_access,
 )
 from ..db.session import db
@@ -40,7 +40,7 @@ def _find_new_address() -> str | None:
         return None
     session, caller = db.session(), principal()
     repository = "/".join(filter(None, (values["path"], values.get("name"))))
-    old_path = former_name(session, repository)
+    old_path = find_old_path(session, repository)
     if old_path is None:
         return None
     access = path_access(session, caller, old_path.new_path)

@@ -18,5 +18,5 @@ def _provide_variables() -> dict[str, Any]:
         "registry_host": settings.registry_host,
         "public_url": settings.public_url,
         "all_tokens_only": settings.tokens_only,
-        "fence": g.get("fence"),
+        "freeze": g.get("freeze"),
     }

@@ -40,14 +40,14 @@ class ManifestGraph:
         children: digests that an OCI index lists as manifests and that exist as manifests.
         referenced: digests of all content that a manifest can need: every digest in an OCI index,
             or the blobs of any other manifest.
-        unknown: digests of content that could not be read, so that its references are unknown.
+        unread: digests of content that could not be read, so that its references are unknown.
         blobs: sizes in bytes of a manifest's blobs, by digest of the blob; only for manifests that
             the repository is known to have.
     """
 
     children: dict[str, list[str]] = field(default_factory=dict)
     referenced: dict[str, list[str]] = field(default_factory=dict)
-    unknown: set[str] = field(default_factory=set)
+    unread: set[str] = field(default_factory=set)
     blobs: dict[str, dict[str, int]] = field(default_factory=dict)
 
 
@@ -62,7 +62,7 @@ def graph_of(
     Args:
         repository: the repository that has the manifests.
         roots: digests of the manifests to start with.
-        deadline: time limit in seconds. Manifests that are not read in time become ``unknown``.
+        deadline: time limit in seconds. Manifests that are not read in time become ``unread``.
         renew: called before each batch of registry calls, to renew the worker's lease. An exception
             from ``renew`` ends the function and is passed on.
     """
@@ -71,13 +71,13 @@ def graph_of(
     level = list(dict.fromkeys(roots))
     root_digests, fetch_count = set(level), 0
     max_fetched = MAX_FETCHED + 10 * len(level)
-    seen, manifests = set(level), set[str]()
+    visited, manifests = set(level), set[str]()
     while level:
         stored_digests, candidates = _add_stored(repository, level, root_digests, graph)
         missing = set(level) - stored_digests
         fetch_count += len(missing)
         if fetch_count > max_fetched:
-            graph.unknown |= missing
+            graph.unread |= missing
         elif missing:
             bodies = fetch(repository, missing, end - time.monotonic(), renew)
             new_digests, new_candidates = _add_stored(
@@ -86,8 +86,8 @@ def graph_of(
             stored_digests |= new_digests
             candidates |= new_candidates | _fetch_as_blobs(repository, bodies.unread, graph, end)
         manifests |= stored_digests
-        level = sorted(candidates - seen)
-        seen |= candidates
+        level = sorted(candidates - visited)
+        visited |= candidates
     for digest, children in graph.children.items():
         graph.children[digest] = [child for child in children if child in manifests]
     return graph
@@ -163,7 +163,7 @@ def _fetch_as_blobs(
     Args:
         repository: the repository that has the content.
         digests: digests of the content.
-        graph: the graph, which is extended. Content that can't be read becomes ``unknown``.
+        graph: the graph, which is extended. Content that can't be read becomes ``unread``.
         end: deadline, as a value of time.monotonic().
 
     Returns:
@@ -178,7 +178,7 @@ def _fetch_as_blobs(
         graph.referenced[digest] = every_digest(body)
         references.update(graph.referenced[digest])
     # Content that exceeds the size limit of manifests is a plain blob without references.
-    graph.unknown |= {
+    graph.unread |= {
         d for d, problem in results.problems.items() if not isinstance(problem, ContentTooLarge)
     }
     return references

@@ -55,10 +55,10 @@ def closure(roots: Iterable[str], references: Mapping[str, Iterable[str]]) -> li
         references: the digests that a manifest references directly, by its digest.
     """
     digests = list(dict.fromkeys(roots))
-    seen = set(digests)
+    visited = set(digests)
     for digest in digests:  # The loop appends to this list.
         for part in references.get(digest, ()):
-            if part not in seen:
-                seen.add(part)
+            if part not in visited:
+                visited.add(part)
                 digests.append(part)
     return digests

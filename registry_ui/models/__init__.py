@@ -4,10 +4,9 @@ from .activity import DailyCount, Push
 from .audit import AuditEntry
 from .base import Base, UTCDateTime, utc_now
 from .contents import UNLISTED, IndexChild, ManifestContents
-from .copy import Copy, CopyLine
+from .copy import Copy, CopyLine, CopyPreview, PlannedCopyData
 from .credential import DeployToken, DockerSession
 from .event import UNASSIGNED, RefusedDelivery, RegistryEvent, RegistryToken
-from .fence import Fence
 from .garbage_collection import GarbageCollection
 from .heartbeat import DIGESTS_READ, GATE_ASKED, REGISTRY_IS_CACHE, REGISTRY_READ, Heartbeat
 from .image import (
@@ -23,7 +22,7 @@ from .leased import Leased, Stallable
 from .move import CopiedManifest, CopiedTag, Move, MovedRepository, OldPath, UnmovedTag
 from .place import Membership, Namespace, Place, Project
 from .protection import ProtectionRule, ProtectionViolation, TagClaim
-from .removal import Removal, RemovalLine
+from .removal import PlannedTagData, PolicyDryRun, Removal, RemovalLine, RemovalPreview
 from .retention import RetentionPolicy
 from .steps import CopyStep, PlanStep, RemovalStep
 from .token_decision import TokenDecision
@@ -31,6 +30,7 @@ from .trash import TrashedTag
 from .user import AccessToken, BrowserSession, FailedSignIn, KnownSignIn, UnseenSecret, User
 from .waiting_pull import WaitingPull
 from .work import Operation, OperationStep
+from .write_freeze import WriteFreeze
 
 __all__ = [
     "DIGESTS_READ",
@@ -49,12 +49,12 @@ __all__ = [
     "CopiedTag",
     "Copy",
     "CopyLine",
+    "CopyPreview",
     "CopyStep",
     "DailyCount",
     "DeployToken",
     "DockerSession",
     "FailedSignIn",
-    "Fence",
     "GarbageCollection",
     "Heartbeat",
     "IndexChild",
@@ -71,6 +71,9 @@ __all__ = [
     "OperationStep",
     "Place",
     "PlanStep",
+    "PlannedCopyData",
+    "PlannedTagData",
+    "PolicyDryRun",
     "Project",
     "ProtectionRule",
     "ProtectionViolation",
@@ -80,6 +83,7 @@ __all__ = [
     "RegistryToken",
     "Removal",
     "RemovalLine",
+    "RemovalPreview",
     "RemovalStep",
     "RepositoryManifest",
     "RetentionPolicy",
@@ -95,5 +99,6 @@ __all__ = [
     "UnseenSecret",
     "User",
     "WaitingPull",
+    "WriteFreeze",
     "utc_now",
 ]

@@ -2,12 +2,49 @@
 
 from __future__ import annotations
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index
+from typing import NotRequired, TypedDict
+
+from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from .base import Base, bytewise
 from .steps import CopyStep, StepList
 from .work import STATES, Operation, OperationStep
+
+
+class PlannedCopyData(TypedDict):
+    """A tag to copy, as in copies.plan.PlannedCopy; ``there`` is its digest at the target."""
+
+    source_tag: str
+    tag: str
+    digest: str
+    state: str
+    there: str
+    why: str
+
+
+class CopyPreview(TypedDict):
+    """The part of a copy plan that is stored and shown to users, as JSON values.
+
+    The keys are the attributes of copies.plan.CopyPlan. Plans of earlier versions can lack those
+    that are not required.
+    """
+
+    kind: str
+    source: str
+    target: str
+    tags: list[PlannedCopyData]
+    tags_more: int
+    counts: dict[str, int]
+    attached: bool
+    referrers: list[str]
+    referrers_more: int
+    new_image: bool
+    size: int
+    new_size: int
+    overwrite: bool
+    unread: NotRequired[list[str]]
+    notes: list[str]
 
 
 class Copy(Operation, Base):
@@ -33,6 +70,7 @@ class Copy(Operation, Base):
     project_id: Mapped[int | None] = mapped_column(ForeignKey("places.id", ondelete="SET NULL"))
 
     plan: Mapped[list[CopyStep]] = mapped_column(StepList(CopyStep), deferred=True)
+    preview: Mapped[CopyPreview] = mapped_column(JSON, default=dict)
     lines: Mapped[list[CopyLine]] = relationship(order_by="CopyLine.number", viewonly=True)
 
     @property

@@ -32,7 +32,9 @@ class GarbageCollection(Leased, Base):
     state: Mapped[str] = mapped_column(String(10), default="waiting")
     #: 1 until the run has ended, then None; the unique constraint allows one active run.
     slot: Mapped[int | None] = mapped_column(unique=True)
-    fence_id: Mapped[int | None] = mapped_column(ForeignKey("fences.id", ondelete="SET NULL"))
+    write_freeze_id: Mapped[int | None] = mapped_column(
+        ForeignKey("write_freezes.id", ondelete="SET NULL")
+    )
     #: From this time on, no bearer token granted before the write freeze can be used.
     quiet_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
     collector_started_at: Mapped[datetime | None] = mapped_column(UTCDateTime)

@@ -69,7 +69,8 @@ class Move(Stallable, Base):
 
     Before the switch (``switched_at``), the move can be canceled. In the state ``grace``, the old
     path can still be pulled until ``grace_until`` or, if that is None, until a user deletes the
-    old path. ``problem`` says why the move stopped, or what the move waits for.
+    old path. In the state ``fenced``, writes are frozen, and the move waits until no earlier token
+    can push. ``problem`` says why the move stopped, or what the move waits for.
     """
 
     __tablename__ = "moves"
@@ -209,16 +210,16 @@ class CopiedManifest(Base):
 class OldPath(Base):
     """An old path after a move: clients can still pull from it, but not push to it.
 
-    It covers all paths below it too, unless it is ``exact``, as for an image. ``now`` is the
+    It covers all paths below it too, unless it is ``exact``, as for an image. ``new_path`` is the
     current path and follows every later move. ``stopped`` lists the repositories, one per line,
     that are no longer served because they were changed after the move.
     """
 
-    __tablename__ = "former_paths"
+    __tablename__ = "old_paths"
 
     path: Mapped[str] = mapped_column(bytewise(255), primary_key=True)
     exact: Mapped[bool] = mapped_column(default=False)
-    now: Mapped[str] = mapped_column(bytewise(255), index=True)
+    new_path: Mapped[str] = mapped_column(bytewise(255), index=True)
     until: Mapped[datetime | None] = mapped_column(UTCDateTime)
     move_id: Mapped[int] = mapped_column(ForeignKey("moves.id", ondelete="CASCADE"), index=True)
     stopped: Mapped[str] = mapped_column(Text, default="")

@@ -68,7 +68,7 @@ class ProtectionViolation(Base):
 
     __tablename__ = "protection_violations"
     __table_args__ = (
-        CheckConstraint("what IN ('overwritten', 'deleted', 'pushed')", name="what"),
+        CheckConstraint("change IN ('overwritten', 'deleted', 'pushed')", name="change"),
         Index("ix_protection_violations_place_id_at", "place_id", "at"),
         Index("ix_protection_violations_repository_tag_at", "repository", "tag", "at"),
     )
@@ -77,7 +77,7 @@ class ProtectionViolation(Base):
     place_id: Mapped[int] = mapped_column(ForeignKey("places.id", ondelete="CASCADE"))
     repository: Mapped[str] = mapped_column(bytewise(255))
     tag: Mapped[str] = mapped_column(bytewise(128))
-    what: Mapped[str] = mapped_column(String(11))
+    change: Mapped[str] = mapped_column(String(11))
     #: Name of the user; "" if it is not known.
     actor: Mapped[str] = mapped_column(bytewise(255))
     at: Mapped[datetime] = mapped_column(UTCDateTime, default=utc_now)

@@ -2,12 +2,60 @@
 
 from __future__ import annotations
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index
+from typing import NotRequired, TypedDict
+
+from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from .base import Base, bytewise
 from .steps import RemovalStep, StepList
 from .work import STATES, Operation, OperationStep
+
+
+class PlannedTagData(TypedDict):
+    """A tag that a plan removes, with its last push and pull (None if unknown) in ISO 8601."""
+
+    reference: str
+    pushed_at: str | None
+    pushed_by: str | None
+    last_pulled_at: str | None
+
+
+class PolicyDryRun(TypedDict):
+    """The retention policy whose dry run a plan is: its ID, and the fingerprint of its rules."""
+
+    id: int
+    rules: str
+
+
+class RemovalPreview(TypedDict):
+    """The part of a removal plan that is stored and shown to users, as JSON values.
+
+    The keys are the attributes of removals.plan.RemovalPlan, but ``bin_days`` is its
+    ``trash_days``. Plans of earlier versions can lack those that are not required.
+    """
+
+    kind: str
+    target: str
+    removes: list[PlannedTagData]
+    removes_more: int
+    keeps: list[str]
+    keeps_more: int
+    referrers: list[str]
+    attached_goes: bool
+    platforms: list[str]
+    refused: list[list[str]]
+    manifests: int
+    shared: int
+    freed: int | None
+    bin_days: NotRequired[int]
+    method: str
+    notes: list[str]
+    unread: NotRequired[list[str]]
+    despite_rules: NotRequired[bool]
+    despite: NotRequired[list[list[str]]]
+    overridable: NotRequired[list[str]]
+    policy: NotRequired[PolicyDryRun | None]
 
 
 class Removal(Operation, Base):
@@ -29,6 +77,7 @@ class Removal(Operation, Base):
     project_path: Mapped[str] = mapped_column(bytewise(255))
 
     plan: Mapped[list[RemovalStep]] = mapped_column(StepList(RemovalStep), deferred=True)
+    preview: Mapped[RemovalPreview] = mapped_column(JSON, default=dict)
     lines: Mapped[list[RemovalLine]] = relationship(order_by="RemovalLine.number", viewonly=True)
 
     @property

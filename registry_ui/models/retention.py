@@ -13,8 +13,8 @@ from .base import Base, UTCDateTime, bytewise, utc_now
 class RetentionPolicy(Base):
     """A policy that decides which tags of a namespace's or project's images are deleted.
 
-    It can be enabled only after a dry run of exactly its current settings: ``seen`` is the
-    fingerprint of the settings of the last dry run.
+    It can be enabled only after a dry run of exactly its current settings:
+    ``dry_run_fingerprint`` is the fingerprint of the settings of the last dry run.
     """
 
     __tablename__ = "retention_policies"
@@ -34,7 +34,7 @@ class RetentionPolicy(Base):
     keep_pulled_days: Mapped[int | None]
     older_than_days: Mapped[int | None]
     is_enabled: Mapped[bool] = mapped_column(default=False)
-    seen: Mapped[str] = mapped_column(String(71), default="")
+    dry_run_fingerprint: Mapped[str] = mapped_column(String(71), default="")
     created_by: Mapped[str] = mapped_column(bytewise(255))
     created_at: Mapped[datetime] = mapped_column(UTCDateTime, default=utc_now)
     last_run_at: Mapped[datetime | None] = mapped_column(UTCDateTime)

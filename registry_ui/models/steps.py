@@ -83,6 +83,8 @@ class RemovalStep(PlanStep):
 class CopyStep(PlanStep):
     """One tag of a copy: its digest at the source, and its name at the target."""
 
+    JSON_NAMES: ClassVar = {"target_digest": "there"}
+
     source: str
     source_tag: str
     digest: str
@@ -90,7 +92,7 @@ class CopyStep(PlanStep):
     repository: str
     tag: str
     #: Digest of the target's tag when the copy was planned; empty if there was no such tag.
-    there: str
+    target_digest: str
 
     @property
     def reference(self) -> str:

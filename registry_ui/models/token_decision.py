@@ -36,7 +36,7 @@ class TokenDecision(Base):
     #: Path of the deepest namespace or project at or above the repository, at that time.
     place: Mapped[str] = mapped_column(bytewise(255))
     #: Requested actions, separated by commas; ``granted`` has the same format.
-    asked: Mapped[str] = mapped_column(String(50))
+    requested: Mapped[str] = mapped_column(String(50))
     granted: Mapped[str] = mapped_column(String(50))
     #: Rule that refused the actions that were not granted; "" if nothing was refused.
     rule: Mapped[str] = mapped_column(Text)

@@ -76,9 +76,9 @@ class AccessToken(IssuedToken, Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
     #: Path that the token is restricted to; None if it is valid wherever its owner has access.
-    reach_path: Mapped[str | None] = mapped_column(bytewise(255))
+    restriction_path: Mapped[str | None] = mapped_column(bytewise(255))
     #: Whether the token is valid only at exactly that path, and not below it.
-    reach_exact: Mapped[bool] = mapped_column(default=False)
+    restriction_exact: Mapped[bool] = mapped_column(default=False)
 
     user: Mapped[User] = relationship(lazy="raise")
 

@@ -26,7 +26,8 @@ class Operation(Stallable):
     state: Mapped[str] = mapped_column(String(10), default="waiting")
     #: List of steps. It never changes, can be long, and is needed only by the worker.
     plan: Mapped[Any]
-    preview: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
+    #: Each kind of operation has its own type of preview.
+    preview: Mapped[Any] = mapped_column(JSON, default=dict)
     total: Mapped[int] = mapped_column(default=0)
     done: Mapped[int] = mapped_column(default=0)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..access.lookup import prefixes
-from ..access.reserved_paths import fence_of
+from ..access.reserved_paths import find_move_freeze
 from ..audit import Actor
 from ..db.session import db
 from ..models import MovedRepository, Place, Removal, RemovalStep
@@ -33,8 +33,8 @@ def empty(
     removal_id = _find_unfinished(row)
     if removal_id is None:
         removal_id = _start_removal(lease, row, repository, steps)
-    fence = fence_of(db.session(), lease.move.target)
-    removal = runner.run(removal_id, except_fence_id=fence.id if fence is not None else None)
+    freeze = find_move_freeze(db.session(), lease.move.target)
+    removal = runner.run(removal_id, except_freeze_id=freeze.id if freeze is not None else None)
     if removal is None or removal.is_active:
         if removal is not None and removal.problem:
             lease.record_stall(removal.problem)

@@ -146,4 +146,4 @@ def _stop_serving(row: MovedRepository, changed: Iterable[str]) -> None:
             "name, then retire it."
         )
         move.problem = f"{move.problem} {problem}".strip()
-        record(session, REGISTRY, "image.old_name.stop", row.source, tags=tags)
+        record(session, REGISTRY, "image.old_path.stop", row.source, tags=tags)

@@ -39,7 +39,7 @@ from .rule_check import first_refusal
 #: Maximum number of repositories and role changes listed in a preview; the rest is only counted.
 PREVIEW_LIMIT = 50
 NOT_PLANNED = "Nothing was planned."
-TAKEN = "“{}” is taken. Choose another path."
+PATH_TAKEN = "“{}” is taken. Choose another path."
 
 
 @dataclass(slots=True)
@@ -110,7 +110,7 @@ def plan_place(place: Place, target: str) -> MovePlan:
         raise _invalid_target(f"“{target}” lies in what is to be moved.")
     _require_parent(session, place, path)
     if session.scalar(select(Place.id).where(Place.path == target)) is not None:
-        raise _invalid_target(TAKEN.format(target))
+        raise _invalid_target(PATH_TAKEN.format(target))
     _require_free(session, target)
     _require_no_conflict(session, source, target, source)
     plan = MovePlan(place.kind, source, target, _load_repositories(session, source, target))
@@ -171,8 +171,8 @@ def require_still_free(session: Session, move: Move) -> None:
     """Raise Conflict if a planned move can no longer start, for example if its target is taken."""
     model = ContainerImage if move.kind == "image" else Place
     is_current = is_listed() if move.kind == "image" else true()
-    taken = session.scalar(select(model.id).where(model.path == move.target, is_current))
-    if taken is not None or is_taken(session, move.target):
+    id_at_target = session.scalar(select(model.id).where(model.path == move.target, is_current))
+    if id_at_target is not None or is_taken(session, move.target):
         raise Conflict(f"“{move.target}” is taken.", hint="Plan the move again.")
     place = session.get(Place, move.place_id) if move.place_id else None
     _require_no_conflict(session, move.source, move.target, place.path if place else move.source)
@@ -197,8 +197,8 @@ def _require_image_target(session: Session, source: str, target: str) -> Project
     owner = owning_project(session, target)
     if owner is None:
         raise _invalid_target(f"No project owns “{target}”. Create one first.")
-    taken = select(ContainerImage.id).where(ContainerImage.path == target, is_listed())
-    if session.scalar(taken) is not None:
+    images_at_target = select(ContainerImage.id).where(ContainerImage.path == target, is_listed())
+    if session.scalar(images_at_target) is not None:
         raise _invalid_target(f"There is an image “{target}”.")
     _require_free(session, target)
     return owner
@@ -235,7 +235,7 @@ def _require_free(session: Session, target: str) -> None:
         or_(UnassignedRepository.tag_count.is_(None), UnassignedRepository.tag_count > 0),
     )
     if session.scalar(in_use.limit(1)) is not None or is_taken(session, target):
-        raise _invalid_target(TAKEN.format(target))
+        raise _invalid_target(PATH_TAKEN.format(target))
 
 
 def _require_no_conflict(session: Session, source: str, target: str, place: str) -> None:
@@ -316,11 +316,11 @@ def _describe_credentials(
     lost = [path for path in before if path not in after]
     gained = [path for path in after if path not in before]
     tokens = select(func.count()).select_from(AccessToken).where(AccessToken.revoked_at.is_(None))
-    inside = tokens.where(at_or_below(AccessToken.reach_path, plan.source))
+    inside = tokens.where(at_or_below(AccessToken.restriction_path, plan.source))
     inside_count = session.scalar(inside) or 0
     if inside_count and plan.kind != "image":
         notes.append(f"Access tokens that are limited to this path follow it: {inside_count}.")
-    lost_count = session.scalar(tokens.where(AccessToken.reach_path.in_(lost))) or 0
+    lost_count = session.scalar(tokens.where(AccessToken.restriction_path.in_(lost))) or 0
     if lost_count:
         text = "Access tokens that are limited to a path above, and hold here no more"
         notes.append(f"{text}: {lost_count}.")

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from flask import current_app
 
 from ..access import PathAccess, Permission, Principal, Role, decide, path_access, role_for_rules
-from ..access.reserved_paths import fence_of
+from ..access.reserved_paths import find_move_freeze
 from ..audit import Actor
 from ..db.session import db
 from ..errors import Denied, Invalid
@@ -138,8 +138,8 @@ def quiet_at(move: Move) -> datetime | None:
     """
     if move.state != "fenced":
         return None
-    fence = fence_of(db.session(), move.source)
-    return write_freeze.quiet_from(fence) if fence is not None else None
+    freeze = find_move_freeze(db.session(), move.source)
+    return write_freeze.quiet_from(freeze) if freeze is not None else None
 
 
 def minutes() -> int:

@@ -19,7 +19,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import Session
 
 from ..access import at_or_below
-from ..access.reserved_paths import fence_of, reserved_names
+from ..access.reserved_paths import find_move_freeze, reserved_names
 from ..audit import Actor, record
 from ..catalog.reconcile import reconcile
 from ..copies.copier import CopyRefused
@@ -31,7 +31,7 @@ from ..models import ContainerImage, Move, MovedRepository, utc_now
 from ..models.move import CANCELLABLE
 from ..names import RepositoryName
 from ..operations.errors import Canceled, Deferred, LeaseLost, OperationFailed
-from ..operations.write_freeze import lift_fence, raise_fence
+from ..operations.write_freeze import freeze_writes, lift_write_freeze
 from ..registry_connection import registry
 from . import old_paths, transfer
 from .authorization import require_right
@@ -49,7 +49,7 @@ POLL_INTERVAL = 0.5
 PROXY_TIMEOUT = timedelta(seconds=60)
 #: Message on the page of a move that left tags behind.
 UNMOVED_TAGS = (
-    "Some tags could not be copied and stay at the old name: {}. They are listed below with the "
+    "Some tags could not be copied and stay at the old path: {}. They are listed below with the "
     "reasons. They are deleted only if you choose that."
 )
 
@@ -149,8 +149,8 @@ def _begin(lease: MoveLease) -> None:
     """Reserve the new path with a write freeze, so that no one else can push there."""
     with writing() as session:
         require_right(session, lease.move)
-        if fence_of(session, lease.move.target) is None:
-            raise_fence(session, lease.move.target, "move")
+        if find_move_freeze(session, lease.move.target) is None:
+            freeze_writes(session, lease.move.target, "move")
         lease.update(session, state="copying", problem="")
 
 
@@ -161,8 +161,8 @@ def _copy(lease: MoveLease) -> None:
     if reason := why_nothing_was_copied(lease.move):
         raise OperationFailed(reason)
     with writing() as session:
-        if fence_of(session, lease.move.source) is None:
-            raise_fence(session, lease.move.source, "move")
+        if find_move_freeze(session, lease.move.source) is None:
+            freeze_writes(session, lease.move.source, "move")
         lease.update(session, state="fenced")
 
 
@@ -302,12 +302,12 @@ def _compute_quiet_at(move: Move) -> datetime | None:
     Return None if the write freeze on one of the two paths has been lifted.
     """
     session = db.session()
-    fences = [fence_of(session, path) for path in (move.source, move.target)]
-    times = [fence.quiet_at for fence in fences if fence is not None]
-    return max(times) if len(times) == len(fences) else None
+    freezes = [find_move_freeze(session, path) for path in (move.source, move.target)]
+    times = [freeze.quiet_at for freeze in freezes if freeze is not None]
+    return max(times) if len(times) == len(freezes) else None
 
 
 def _lift_freeze(session: Session, path: str) -> None:
-    fence = fence_of(session, path)
-    if fence is not None:
-        lift_fence(session, fence.id)
+    freeze = find_move_freeze(session, path)
+    if freeze is not None:
+        lift_write_freeze(session, freeze.id)

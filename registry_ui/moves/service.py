@@ -15,7 +15,7 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
 from ..access.lookup import prefixes
-from ..access.reserved_paths import fence_of
+from ..access.reserved_paths import find_move_freeze
 from ..audit import Actor, record
 from ..db.session import db, writing
 from ..errors import Invalid, NotFound, StateConflict
@@ -24,7 +24,7 @@ from ..models.move import BEFORE_SWITCH, CANCELLABLE, MovePreview
 from ..names import subject_of
 from ..operations.lease import is_free
 from ..operations.runner import PLAN_LIFETIME
-from ..operations.write_freeze import lift_fence
+from ..operations.write_freeze import lift_write_freeze
 from . import old_paths
 from .planner import MovePlan, require_still_free
 
@@ -125,9 +125,9 @@ def cancel(actor: Actor, move_id: int) -> Move:
             move.state, move.finished_at = "cancelled", utc_now()
             return move
         move.cancel_wanted = True
-        fence = fence_of(session, move.source)
-        if fence is not None:
-            lift_fence(session, fence.id)
+        freeze = find_move_freeze(session, move.source)
+        if freeze is not None:
+            lift_write_freeze(session, freeze.id)
         if session.scalar(select(Move.id).where(Move.id == move.id, is_free(Move))) is not None:
             move.state = "undoing"
         return move
@@ -247,7 +247,7 @@ def example_pull(plan: MovePreview) -> str:
     return f"{new}:{'latest' if 'latest' in names else names[0]}"
 
 
-def former_of(place: Place) -> list[tuple[OldPath, Move]]:
+def old_paths_of(place: Place) -> list[tuple[OldPath, Move]]:
     """Return the old paths of a namespace or project that can still be pulled, with their moves."""
     return _load_old_paths(place.path, exact=False)
 
@@ -257,11 +257,11 @@ def old_paths_of_image(image: ContainerImage) -> list[tuple[OldPath, Move]]:
     return _load_old_paths(image.path, exact=True)
 
 
-def _load_old_paths(now: str, *, exact: bool) -> list[tuple[OldPath, Move]]:
+def _load_old_paths(new_path: str, *, exact: bool) -> list[tuple[OldPath, Move]]:
     query = (
         select(OldPath, Move)
         .join(Move, Move.id == OldPath.move_id)
-        .where(OldPath.now == now, OldPath.exact.is_(exact))
+        .where(OldPath.new_path == new_path, OldPath.exact.is_(exact))
         .order_by(OldPath.path)
     )
     return [(row, move) for row, move in db.session.execute(query)]

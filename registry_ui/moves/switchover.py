@@ -94,7 +94,7 @@ def _switch_place(session: Session, move: Move) -> None:
     _rename_paths(session, move, ContainerImage.path, ContainerImage)
     _rename_paths(session, move, TrashedTag.repository, TrashedTag)
     _rename_paths(session, move, ProtectionViolation.repository, ProtectionViolation)
-    _rename_paths(session, move, AccessToken.reach_path, AccessToken)
+    _rename_paths(session, move, AccessToken.restriction_path, AccessToken)
 
 
 def _switch_image(session: Session, move: Move) -> None:
@@ -122,8 +122,9 @@ def _switch_image(session: Session, move: Move) -> None:
     _update_rows(
         session, ProtectionViolation, is_violation, place_id=project.id, repository=move.target
     )
-    is_exact = (AccessToken.reach_path == move.source) & AccessToken.reach_exact.is_(True)
-    _update_rows(session, AccessToken, is_exact, reach_path=move.target)
+    is_restricted = AccessToken.restriction_path == move.source
+    is_exact = AccessToken.restriction_exact.is_(True)
+    _update_rows(session, AccessToken, is_restricted & is_exact, restriction_path=move.target)
     _move_activity(session, (old_project, old_name), (project.id, name))
 
 
@@ -198,12 +199,12 @@ def _keep_old_path(session: Session, move: Move, until: datetime) -> None:
     """
     exact = move.kind == "image"
     session.add(
-        OldPath(path=move.source, exact=exact, now=move.target, until=until, move_id=move.id)
+        OldPath(path=move.source, exact=exact, new_path=move.target, until=until, move_id=move.id)
     )
     if exact:
         return
     covering = select(OldPath).where(
-        OldPath.now.in_(prefixes(move.source)[:-1]), OldPath.exact.is_(False)
+        OldPath.new_path.in_(prefixes(move.source)[:-1]), OldPath.exact.is_(False)
     )
     for row in session.scalars(covering).all():
         _add_old_path(session, row, move, exact=False)
@@ -214,12 +215,12 @@ def _update_earlier_moves(session: Session, move: Move) -> None:
     earlier_ids = select(Move.id).where(Move.state.in_(OLD_PATH_STATES), Move.id != move.id)
     is_of_earlier = MovedRepository.move_id.in_(earlier_ids)
     if move.kind == "image":
-        _update_rows(session, OldPath, OldPath.now == move.source, now=move.target)
+        _update_rows(session, OldPath, OldPath.new_path == move.source, new_path=move.target)
         is_image = is_of_earlier & (MovedRepository.target == move.source)
         _update_rows(session, MovedRepository, is_image, target=move.target)
         _keep_inherited_paths(session, move)
         return
-    _rename_paths(session, move, OldPath.now, OldPath)
+    _rename_paths(session, move, OldPath.new_path, OldPath)
     is_inside = is_of_earlier & at_or_below(MovedRepository.target, move.source)
     _update_rows(
         session, MovedRepository, is_inside, target=_renamed_path(MovedRepository.target, move)
@@ -229,7 +230,7 @@ def _update_earlier_moves(session: Session, move: Move) -> None:
 def _keep_inherited_paths(session: Session, move: Move) -> None:
     """Keep a moved image pullable by the old paths of the project and namespaces that it leaves."""
     covering = select(OldPath).where(
-        OldPath.now.in_(prefixes(move.source)), OldPath.exact.is_(False)
+        OldPath.new_path.in_(prefixes(move.source)), OldPath.exact.is_(False)
     )
     for row in session.scalars(covering).all():
         _add_old_path(session, row, move, exact=True)
@@ -247,9 +248,9 @@ def _add_old_path(session: Session, row: OldPath, move: Move, *, exact: bool) ->
     insert_if_absent(
         session,
         OldPath,
-        path=row.path + move.source[len(row.now) :],
+        path=row.path + move.source[len(row.new_path) :],
         exact=exact,
-        now=move.target,
+        new_path=move.target,
         until=row.until,
         move_id=row.move_id,
         stopped=row.stopped,

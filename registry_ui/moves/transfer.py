@@ -29,7 +29,7 @@ from .unmoved_tags import Unmoved, forget_others, record_unmoved, unmoved_from_d
 #: Number of tags that are read per batch; the lease is renewed before each batch.
 BATCH_SIZE = 200
 LEFT_OUT = "left out, because they can't be read: {}"
-STAYS_AT_SOURCE = "stays at the old name, because it can't be copied: {}"
+STAYS_AT_SOURCE = "stays at the old path, because it can't be copied: {}"
 NO_MANIFEST = "the registry lists it, but does not have its manifest"
 #: Errors that concern a single image, so the remaining images can still be copied.
 UNCOPYABLE = (CopyRefused, RegistryFault, InvalidRegistryResponse, RegistryNotFound)

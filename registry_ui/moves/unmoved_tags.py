@@ -22,8 +22,8 @@ from .lease import MoveLease
 MAX_LISTED_TAGS = 200
 #: Advice for users about unmoved tags.
 ADVICE = (
-    "Those that can be read can still be pulled by their old names. Build each again and push it "
-    "to the new name, or fix the cause and copy it there; then retire the old name."
+    "Those that can be read can still be pulled by their old paths. Build each again and push it "
+    "to the new path, or fix the cause and copy it there; then retire the old path."
 )
 NONE_COPIED = "None of the tags can be copied, for example {}: {}."
 

@@ -41,7 +41,7 @@ class OperationLease(RegistryLease[AnyWork]):
     )
 
     #: Id of a write freeze to ignore: the freeze set by the operation that started this work.
-    except_fence_id: int | None = None
+    except_freeze_id: int | None = None
     #: Results of checks that later steps can reuse.
     cached_checks: CachedChecks = field(default_factory=CachedChecks)
     _repository: str = ""
@@ -70,9 +70,9 @@ class OperationLease(RegistryLease[AnyWork]):
     def _check(self) -> None:
         if self.row.cancel_wanted:
             raise Canceled
-        fence = find_freeze(db.session(), self._repository, except_fence_id=self.except_fence_id)
+        freeze = find_freeze(db.session(), self._repository, except_freeze_id=self.except_freeze_id)
         end_read()
-        if fence is not None:
+        if freeze is not None:
             raise Deferred
 
     @contextmanager

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
-from ..access import Fenced
+from ..access import ActiveFreeze
 from ..audit import Actor, record
 from ..db.session import db, writing
 from ..distribution.errors import RegistryTimeout, RegistryUnavailable
@@ -146,19 +146,19 @@ def claim(
     model: type[AnyWork],
     work_id: int,
     *,
-    except_fence_id: int | None = None,
+    except_freeze_id: int | None = None,
     timeout: float | None = None,
 ) -> OperationLease[AnyWork] | None:
     """Lease a removal or copy; return None if it is leased or has ended, or if writes are frozen.
 
     Args:
-        except_fence_id: id of a write freeze to ignore: the one set by the operation that started
+        except_freeze_id: id of a write freeze to ignore: the one set by the operation that started
             this work.
         timeout: seconds to wait for a registry that does not answer; None for REGISTRY_TIMEOUT.
     """
     with writing() as session:
         if (
-            find_blocking_freeze(session, model, work_id, except_fence_id=except_fence_id)
+            find_blocking_freeze(session, model, work_id, except_freeze_id=except_freeze_id)
             is not None
         ):
             return None
@@ -166,7 +166,7 @@ def claim(
         if owner is None:
             return None
         work = session.get_one(model, work_id, populate_existing=True)
-        return OperationLease(work, owner, timeout=timeout, except_fence_id=except_fence_id)
+        return OperationLease(work, owner, timeout=timeout, except_freeze_id=except_freeze_id)
 
 
 def waiting(model: type[Operation]) -> list[int]:
@@ -175,15 +175,15 @@ def waiting(model: type[Operation]) -> list[int]:
 
 
 def find_blocking_freeze(
-    session: Session, model: type[Operation], work_id: int, *, except_fence_id: int | None = None
-) -> Fenced | None:
+    session: Session, model: type[Operation], work_id: int, *, except_freeze_id: int | None = None
+) -> ActiveFreeze | None:
     """Return the write freeze that an unfinished removal or copy is waiting for, or None."""
     query = select(model.target).where(model.id == work_id, model.state.in_(ACTIVE))
     target = session.scalar(query)
     return (
         None
         if target is None
-        else find_freeze(session, target.partition(":")[0], except_fence_id=except_fence_id)
+        else find_freeze(session, target.partition(":")[0], except_freeze_id=except_freeze_id)
     )
 
 

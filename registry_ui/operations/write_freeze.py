@@ -1,4 +1,4 @@
-"""Write freezes ("fences" in code): no push or deletion at a path or below it until lifted.
+"""Write freezes: no push or deletion at a path or below it until lifted.
 
 The registry knows nothing about freezes and allows whatever a bearer token grants. So a freeze is
 enforced by the token endpoint, by the gate (the check in the reverse proxy, which is immediate),
@@ -14,11 +14,11 @@ from flask import current_app
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from ..access import Fenced, fences_over
+from ..access import ActiveFreeze, freezes_over
 from ..access.lookup import prefixes
 from ..db.prepared import insert_if_absent
 from ..errors import Conflict
-from ..models import Copy, Fence, Move, Removal, utc_now
+from ..models import Copy, Move, Removal, WriteFreeze, utc_now
 from ..token_auth.keyring import LEEWAY
 
 #: Path that stands for the whole registry.
@@ -36,7 +36,7 @@ AWAITED_EVENTS = {
 }
 
 
-def raise_fence(session: Session, path: str, reason: str) -> Fence:
+def freeze_writes(session: Session, path: str, reason: str) -> WriteFreeze:
     """Freeze pushes and deletions at a path and below it, and return the freeze.
 
     Args:
@@ -47,7 +47,7 @@ def raise_fence(session: Session, path: str, reason: str) -> Fence:
     Raises:
         Conflict: exactly this path is already frozen.
     """
-    query = select(Fence).where(Fence.path == path)
+    query = select(WriteFreeze).where(WriteFreeze.path == path)
     # Begin with a query: on SQLite it waits for other writers, and ``set_at`` must be later than
     # their changes.
     existing = session.scalar(query)
@@ -55,7 +55,7 @@ def raise_fence(session: Session, path: str, reason: str) -> Fence:
     lifetime = timedelta(seconds=current_app.config["SETTINGS"].token_lifetime)
     if existing is not None or not insert_if_absent(
         session,
-        Fence,
+        WriteFreeze,
         path=path,
         reason=reason,
         set_at=now,
@@ -65,33 +65,33 @@ def raise_fence(session: Session, path: str, reason: str) -> Fence:
     return session.scalars(query).one()
 
 
-def lift_fence(session: Session, fence_id: int) -> None:
+def lift_write_freeze(session: Session, freeze_id: int) -> None:
     """End a write freeze; do nothing if the freeze has already ended."""
-    fence = session.get(Fence, fence_id)
-    if fence is not None:
-        session.delete(fence)
+    freeze = session.get(WriteFreeze, freeze_id)
+    if freeze is not None:
+        session.delete(freeze)
 
 
-def quiet_from(fence: Fence) -> datetime:
+def quiet_from(freeze: WriteFreeze) -> datetime:
     """Return when the last push or delete token that was issued before the freeze has expired."""
-    return fence.quiet_at
+    return freeze.quiet_at
 
 
 def find_freeze(
-    session: Session, path: str, *, except_fence_id: int | None = None
-) -> Fenced | None:
+    session: Session, path: str, *, except_freeze_id: int | None = None
+) -> ActiveFreeze | None:
     """Return the widest write freeze over a path, or None if there is none.
 
     Args:
         path: path of a repository, project, or namespace; EVERYWHERE to find only a freeze of the
             whole registry.
-        except_fence_id: id of a freeze to ignore: the caller's own.
+        except_freeze_id: id of a freeze to ignore: the caller's own.
     """
     above = prefixes(path) if path else []
-    query = select(Fence).where(fences_over(above)).order_by(Fence.path)
-    for fence in session.scalars(query.execution_options(populate_existing=True)):
-        if fence.id != except_fence_id:
-            return Fenced(fence.path, fence.reason, fence.set_at)
+    query = select(WriteFreeze).where(freezes_over(above)).order_by(WriteFreeze.path)
+    for freeze in session.scalars(query.execution_options(populate_existing=True)):
+        if freeze.id != except_freeze_id:
+            return ActiveFreeze(freeze.path, freeze.reason, freeze.set_at)
     return None
 
 
@@ -110,7 +110,7 @@ def writers_until(session: Session) -> datetime | None:
 
 def require_open(session: Session, path: str) -> None:
     """Raise Conflict if writes are frozen at a path. For changes that can't wait in a queue."""
-    fence = find_freeze(session, path)
-    if fence is not None:
-        event = AWAITED_EVENTS[fence.reason]
+    freeze = find_freeze(session, path)
+    if freeze is not None:
+        event = AWAITED_EVENTS[freeze.reason]
         raise Conflict(f"Nothing is written before {event}.", hint="Try again later.")

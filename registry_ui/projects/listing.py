@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session, aliased
 
 from ..access import Principal, Role, at_or_below, below, path_accesses, visible_places
 from ..access.lookup import prefixes
-from ..access.queries import below_own, reached
+from ..access.queries import below_own, within_restriction
 from ..catalog.images import attached, is_listed
 from ..catalog.tree import ImageRow
 from ..db.prepared import lowered
@@ -322,7 +322,7 @@ def repositories(session: Session, principal: Principal, last: str, limit: int) 
     """
     # A token can be limited to one image, so its path restriction is applied to the image, not to
     # its project.
-    unrestricted = replace(principal, reach=None)
+    unrestricted = replace(principal, restriction=None)
     can_pull = visible_places(session, unrestricted, Project, minimum=Role.REPORTER)
     query = (
         select(ContainerImage.path)
@@ -331,8 +331,8 @@ def repositories(session: Session, principal: Principal, last: str, limit: int) 
         .order_by(ContainerImage.path)
         .limit(limit)
     )
-    if principal.reach is not None:
-        query = query.where(reached(ContainerImage.path, principal.reach))
+    if principal.restriction is not None:
+        query = query.where(within_restriction(ContainerImage.path, principal.restriction))
     return list(session.scalars(query))
 
 

@@ -174,11 +174,11 @@ def require_unclaimed(path: str) -> None:
         raise Denied("This name is in use in the registry. Ask an administrator to create it.")
     # Blobs of removed or moved repositories stay in the registry until garbage collection and can
     # be pulled by digest.
-    removed = select(Removal.id).where(
+    removals = select(Removal.id).where(
         Removal.kind.in_(["project", "namespace"]), at_or_below(Removal.project_path, path)
     )
-    moved = select(Move.id).where(Move.switched_at.is_not(None), at_or_below(Move.source, path))
-    if session.scalar(removed.limit(1)) or session.scalar(moved.limit(1)):
+    moves = select(Move.id).where(Move.switched_at.is_not(None), at_or_below(Move.source, path))
+    if session.scalar(removals.limit(1)) or session.scalar(moves.limit(1)):
         raise Denied("This name was in use before. Ask an administrator to create it again.")
     if session.get(Heartbeat, REGISTRY_READ) is None:
         raise Denied("The registry has not been read yet. Try again in a minute.")

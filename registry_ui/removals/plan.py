@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field, fields
 from datetime import datetime
-from typing import Any, ClassVar, Self, TypedDict
+from typing import Any, ClassVar, Self
 
 from ..access import Role
-from ..models import RemovalStep
+from ..models import PlannedTagData, PolicyDryRun, RemovalPreview, RemovalStep
 from ..names import Digest
 
 #: Maximum number of references that a preview names; the rest are only counted.
@@ -41,7 +41,7 @@ class PlannedTag:
     pushed_by: str | None = None
     last_pulled_at: datetime | None = None
 
-    def to_json(self) -> dict[str, str | None]:
+    def to_json(self) -> PlannedTagData:
         """Return the tag as a dictionary for JSON, with times in ISO 8601 format."""
         pushed_at, last_pulled_at = self.pushed_at, self.last_pulled_at
         return {
@@ -52,7 +52,7 @@ class PlannedTag:
         }
 
     @classmethod
-    def from_json(cls, data: dict[str, Any]) -> Self:
+    def from_json(cls, data: PlannedTagData) -> Self:
         """Return the tag that ``to_json()`` wrote."""
         pushed_at, last_pulled_at = data["pushed_at"], data["last_pulled_at"]
         return cls(
@@ -61,13 +61,6 @@ class PlannedTag:
             data["pushed_by"],
             datetime.fromisoformat(last_pulled_at) if last_pulled_at else None,
         )
-
-
-class PolicyDryRun(TypedDict):
-    """The retention policy whose dry run a plan is: its ID, and the fingerprint of its rules."""
-
-    id: int
-    rules: str
 
 
 @dataclass(slots=True)
@@ -154,21 +147,37 @@ class RemovalPlan:
         self.keeps += tags[:count]
         self.keeps_more += len(tags[count:])
 
-    def preview(self) -> dict[str, Any]:
+    def preview(self) -> RemovalPreview:
         """Return the plan without its steps as data for JSON, to be stored for display."""
-        removed_tags = [tag.to_json() for tag in self.removes]
-        keys = self._preview_keys()
-        return {"removes": removed_tags, **{key: getattr(self, keys[key]) for key in keys}}
+        return {
+            "removes": [tag.to_json() for tag in self.removes],
+            "kind": self.kind,
+            "target": self.target,
+            "removes_more": self.removes_more,
+            "keeps": self.keeps,
+            "keeps_more": self.keeps_more,
+            "referrers": self.referrers,
+            "attached_goes": self.attached_goes,
+            "platforms": self.platforms,
+            "refused": [list(pair) for pair in self.refused],
+            "manifests": self.manifests,
+            "shared": self.shared,
+            "freed": self.freed,
+            "bin_days": self.trash_days,
+            "method": self.method,
+            "notes": self.notes,
+            "unread": self.unread,
+            "despite_rules": self.despite_rules,
+            "despite": [list(pair) for pair in self.despite],
+            "overridable": self.overridable,
+            "policy": self.policy,
+        }
 
     @classmethod
-    def of_preview(cls, preview: dict[str, Any]) -> Self:
+    def of_preview(cls, preview: RemovalPreview) -> Self:
         """Return a plan, without steps, from the stored result of preview()."""
-        keys = cls._preview_keys()
-        tags = [PlannedTag.from_json(tag) for tag in preview["removes"]]
-        return cls(steps=[], removes=tags, **{keys[k]: v for k, v in preview.items() if k in keys})
-
-    @classmethod
-    def _preview_keys(cls) -> dict[str, str]:
-        """Return the field names by JSON key, except ``steps`` and ``removes``."""
         names = (field.name for field in fields(cls) if field.name not in {"steps", "removes"})
-        return {cls.JSON_NAMES.get(name, name): name for name in names}
+        keys = {cls.JSON_NAMES.get(name, name): name for name in names}
+        values: dict[str, Any] = {keys[k]: v for k, v in preview.items() if k in keys}
+        tags = [PlannedTag.from_json(tag) for tag in preview["removes"]]
+        return cls(steps=[], removes=tags, **values)

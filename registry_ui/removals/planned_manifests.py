@@ -69,11 +69,11 @@ def add_manifests(
         keep_all: keep all manifests, because a tag that stays can't be read and may need any of
             them.
     """
-    repository, unknown = content.repository, content.graph.unknown
+    repository, unread = content.repository, content.graph.unread
     reachability = content.reach(to_delete)
     plan.shared += len(reachability.shared)
-    if unknown:
-        count = len(unknown)
+    if unread:
+        count = len(unread)
         plan.unread.append(f"{repository} ({count} manifest{'' if count == 1 else 's'})")
         plan.notes.append(UNREAD_MANIFESTS.format(repository))
     elif reachability.to_delete and not keep_all:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from sqlalchemy.orm import Session
 
-from ..access import Fenced
+from ..access import ActiveFreeze
 from ..audit import Actor
 from ..catalog.reconcile import reconcile
 from ..db.session import db, end_read
@@ -28,12 +28,12 @@ SUCCESSFUL_OUTCOMES = ("deleted", "gone already", IN_TRASH)
 
 
 def run(
-    removal_id: int, *, except_fence_id: int | None = None, timeout: float | None = None
+    removal_id: int, *, except_freeze_id: int | None = None, timeout: float | None = None
 ) -> Removal | None:
     """Carry out the remaining steps of a removal.
 
     Args:
-        except_fence_id: ID of a write freeze (fence) to ignore, namely the one set by the move that
+        except_freeze_id: ID of a write freeze to ignore, namely the one set by the move that
             needs this removal; None to respect all.
         timeout: seconds to wait for a registry that does not answer; None for REGISTRY_TIMEOUT.
 
@@ -42,7 +42,7 @@ def run(
         answer or a write freeze began. None if another worker holds the removal, or if a write
         freeze was in effect already; it stays queued.
     """
-    lease = runner.claim(Removal, removal_id, except_fence_id=except_fence_id, timeout=timeout)
+    lease = runner.claim(Removal, removal_id, except_freeze_id=except_freeze_id, timeout=timeout)
     if lease is None:
         return None
     try:
@@ -98,15 +98,15 @@ def waiting() -> list[int]:
 
 
 def find_blocking_freeze(
-    session: Session, removal_id: int, *, except_fence_id: int | None = None
-) -> Fenced | None:
+    session: Session, removal_id: int, *, except_freeze_id: int | None = None
+) -> ActiveFreeze | None:
     """Return the write freeze that an unfinished removal is waiting for, or None.
 
     Args:
-        except_fence_id: ID of a write freeze to ignore, as for run().
+        except_freeze_id: ID of a write freeze to ignore, as for run().
     """
     return runner.find_blocking_freeze(
-        session, Removal, removal_id, except_fence_id=except_fence_id
+        session, Removal, removal_id, except_freeze_id=except_freeze_id
     )
 
 

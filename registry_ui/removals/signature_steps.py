@@ -171,7 +171,7 @@ def _map_needed_digests(
         end_read()
         for tag in batch:
             reachable = closure([tags[tag]], graph.referenced)
-            if graph.unknown.intersection(reachable):
+            if graph.unread.intersection(reachable):
                 return None
             for digest in reachable:
                 tag_by_digest.setdefault(digest, tag)

@@ -278,7 +278,7 @@ def _check_tags(
         lease.renew()
         graph = graph_of(repository, batch, MANIFESTS_TIMEOUT, lease.renew)
         reachable = closure(batch, graph.referenced)
-        if graph.unknown.intersection(reachable):
+        if graph.unread.intersection(reachable):
             raise StepFailed("what other tags need could not be read, so no manifest was deleted")
         needed_digests |= set(reachable)
     end_read()

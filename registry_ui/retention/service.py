@@ -86,7 +86,7 @@ def _save(
         row = policy(place, policy_id, lock=True)
     for name, value in asdict(rules).items():
         setattr(row, name, value)
-    if row.seen != rules.fingerprint:
+    if row.dry_run_fingerprint != rules.fingerprint:
         row.is_enabled = False
     session.flush()
     record(session, actor, "retention.save", place.path, policy=row.id, **asdict(rules))
@@ -150,9 +150,9 @@ def _store_dry_run(
     session: Session, actor: Actor, place: Place, row: RetentionPolicy, plan: RemovalPlan
 ) -> Removal:
     """Store a dry run, which allows the policy to be enabled with its present settings."""
-    row.seen = Rules.of(row).fingerprint
+    row.dry_run_fingerprint = Rules.of(row).fingerprint
     row.suspension_reason = ""
-    plan.policy = {"id": row.id, "rules": row.seen}
+    plan.policy = {"id": row.id, "rules": row.dry_run_fingerprint}
     return add_plan(session, actor, plan, place)
 
 
@@ -173,7 +173,7 @@ def switch(actor: Actor, place: Place, policy_id: int, *, on: bool) -> None:
     """
     with writing() as session:
         row = policy(place, policy_id, lock=True)
-        if on and row.seen != Rules.of(row).fingerprint:
+        if on and row.dry_run_fingerprint != Rules.of(row).fingerprint:
             raise Conflict("Make a dry run of these settings first, and look at what would go.")
         row.is_enabled = on
         record(session, actor, f"retention.{'on' if on else 'off'}", place.path, policy=row.id)
@@ -185,9 +185,9 @@ def tried_policy(place: Place, plan: RemovalPlan) -> RetentionPolicy | None:
     if dry_run is None:
         return None
     row = db.session.get(RetentionPolicy, dry_run["id"])
-    if row is None or row.place_id != place.id or row.seen != dry_run["rules"]:
+    if row is None or row.place_id != place.id or row.dry_run_fingerprint != dry_run["rules"]:
         return None
-    return row if Rules.of(row).fingerprint == row.seen else None
+    return row if Rules.of(row).fingerprint == row.dry_run_fingerprint else None
 
 
 def plan_of(place: Place, rules: Rules) -> RemovalPlan:
@@ -267,7 +267,7 @@ def run(actor: Actor, policy_id: int) -> Removal | None:
 
 def _can_run(row: RetentionPolicy) -> bool:
     """Return whether a policy is enabled, and its settings are those of its last dry run."""
-    return row.is_enabled and row.seen == Rules.of(row).fingerprint
+    return row.is_enabled and row.dry_run_fingerprint == Rules.of(row).fingerprint
 
 
 def _start_if_unchanged(actor: Actor, place: Place, policy_id: int, rules: Rules) -> Removal | None:

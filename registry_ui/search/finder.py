@@ -18,8 +18,8 @@ from sqlalchemy import ColumnElement, and_, case, false, func, or_, select, true
 from sqlalchemy.orm import Session, aliased
 
 from ..access import Principal, visible_places
-from ..access.lookup import former_name
-from ..access.queries import reached
+from ..access.lookup import find_old_path
+from ..access.queries import within_restriction
 from ..catalog.images import attached, is_listed
 from ..db.prepared import lowered
 from ..db.statements import AnySelect
@@ -132,10 +132,12 @@ class Finder:
         self._projects = visible_places(session, principal, Project)
         self._namespaces = _is_visible_namespace(session, principal)
         self._images = self._projects
-        if principal.reach is not None:
+        if principal.restriction is not None:
             # A token can be restricted to one image, so its path is compared, not the project's.
-            unrestricted = visible_places(session, replace(principal, reach=None), Project)
-            self._images = and_(unrestricted, reached(ContainerImage.path, principal.reach))
+            unrestricted = visible_places(session, replace(principal, restriction=None), Project)
+            self._images = and_(
+                unrestricted, within_restriction(ContainerImage.path, principal.restriction)
+            )
 
     def find(self, query: SearchQuery, limit: int, kind: str = "") -> SearchResult:
         """Return the best hits for a query.
@@ -169,7 +171,7 @@ class Finder:
             return None
         hit = self._find_reference(str(reference.name), reference)
         if hit is None:
-            old_path = former_name(self._session, str(reference.name))
+            old_path = find_old_path(self._session, str(reference.name))
             hit = (
                 self._find_reference(old_path.new_path, reference) if old_path is not None else None
             )
@@ -327,7 +329,7 @@ def _is_visible_namespace(session: Session, principal: Principal) -> ColumnEleme
     is_visible = visible_places(session, principal, project)
     return or_(
         visible_places(session, principal, Namespace, members_only=True),
-        true() if principal.is_admin and principal.reach is None else false(),
+        true() if principal.is_admin and principal.restriction is None else false(),
         select(project.id).where(is_below, is_visible).correlate(Namespace).exists(),
     )
 

@@ -42,7 +42,7 @@ def read_contents(path: str) -> int:
     Args:
         path: the tags of all projects at or below this path are read.
     """
-    unread_tags = list(UsageScan(db.session(), at_or_below(Project.path, path)).unknown())
+    unread_tags = list(UsageScan(db.session(), at_or_below(Project.path, path)).list_unread())
     read_count = 0
     for image_path, tags in groupby(unread_tags, key=lambda tag: tag[0]):
         repository = RepositoryName(image_path)

@@ -75,13 +75,13 @@ class UsageScan:
         self.images = self._read_images(session, scope)
         self._read_tags(session, scope)
         self._read_children(session, scope)
-        self.known = {(i.id, tag.name) for i in self.images.values() for tag in self._add_up(i)}
+        self.analyzed = {(i.id, tag.name) for i in self.images.values() for tag in self._add_up(i)}
 
-    def unknown(self) -> Iterator[tuple[str, str, str | None]]:
+    def list_unread(self) -> Iterator[tuple[str, str, str | None]]:
         """Yield each tag whose contents are unknown: repository, name, and digest or None."""
         for image in self.images.values():
             for tag in image.tags:
-                if (image.id, tag.name) not in self.known:
+                if (image.id, tag.name) not in self.analyzed:
                     yield image.path, tag.name, tag.digest
 
     def manifest_of(self, image: _Image, blob: bytes) -> str:
@@ -226,7 +226,7 @@ def summarize_usage(
     return UsageSummary(
         size=sum(scan.sizes.values()),
         tags=sum(len(image.tags) for image in images),
-        known=len(scan.known),
+        analyzed=len(scan.analyzed),
         images=len(images),
         fresh_at=None if None in times else min(filter(None, times), default=None),
         projects=_compute_usage(scan, _divide_by_project(images)) if by == "project" else None,
@@ -315,7 +315,7 @@ def _list_largest_layers(
             size=scan.sizes[key],
             images=len({image.id for image, _ in tags_by_blob[key]}),
             tags=len(tags_by_blob[key]),
-            named=[
+            examples=[
                 (image.project, image.path, tag.name)
                 for image, tag in tags_by_blob[key][:PREVIEW_LIMIT]
             ],

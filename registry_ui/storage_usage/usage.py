@@ -31,7 +31,7 @@ class UsagePart:
 class SharedLayer:
     """A layer, its size in bytes, and the number of images and tags that need it.
 
-    ``named`` are the first few of these tags, as ``(project, repository, tag)``.
+    ``examples`` are the first few of these tags, as ``(project, repository, tag)``.
     """
 
     digest: str
@@ -39,7 +39,7 @@ class SharedLayer:
     size: int
     images: int
     tags: int
-    named: list[tuple[str, str, str]]
+    examples: list[tuple[str, str, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class UsageParts:
 class UsageSummary:
     """The storage usage of a scope, in bytes.
 
-    ``size`` counts each blob once. ``known`` is the number of tags, out of ``tags``, whose
+    ``size`` counts each blob once. ``analyzed`` is the number of tags, out of ``tags``, whose
     contents are stored. ``images`` is the number of images. ``fresh_at`` is the time at which the
     least recently reconciled image was compared with the registry; None if an image never was.
     ``projects`` contains the usage by project if it was requested, otherwise None.
@@ -80,7 +80,7 @@ class UsageSummary:
 
     size: int
     tags: int
-    known: int
+    analyzed: int
     images: int
     fresh_at: datetime | None
     projects: UsageParts | None

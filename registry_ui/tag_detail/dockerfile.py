@@ -60,8 +60,8 @@ def reconstruct(config: ImageConfig) -> str:
 def _convert_step(step: HistoryLine, arguments: str, text: str) -> list[str]:
     if not text:
         effect = "without a layer" if step.empty else "that made a layer"
-        unknown = f"# A step {effect}; its instruction is not recorded."
-        return [unknown, *_format_comment(step.comment)]
+        placeholder = f"# A step {effect}; its instruction is not recorded."
+        return [placeholder, *_format_comment(step.comment)]
     if not _INSTRUCTION.match(text):
         return _format_comment(text)
     keyword, _, value = text.partition(" ")

@@ -74,7 +74,7 @@ def lookup_from_scopes(scopes: list[Scope]) -> AccessLookup:
 
 
 def _decide_catalog(principal: Principal, scope: Scope) -> Grant:
-    is_unrestricted = principal.reach is None and principal.lets_through(Permission.PULL)
+    is_unrestricted = principal.restriction is None and principal.lets_through(Permission.PULL)
     allowed = principal.is_admin and is_unrestricted
     return Grant(scope, "", ("*",) if allowed else (), "" if allowed else CATALOG_RULE)
 
@@ -99,12 +99,12 @@ def record_decision(
     username, credential = principal.username, principal.credential[:150]
     if not grants:
         category = UNOWNED if principal.is_anonymous else ACCOUNT
-        log.note(DecisionRecord(username, credential, address, client, category=category))
+        log.record(DecisionRecord(username, credential, address, client, category=category))
     for grant in grants:
         category = ACCOUNT
         if principal.is_anonymous:
             category = VISITOR if grant.place else UNOWNED
-        log.note(
+        log.record(
             DecisionRecord(
                 username,
                 credential,
@@ -112,7 +112,7 @@ def record_decision(
                 client,
                 repository=grant.resource,
                 place=grant.place,
-                asked=",".join(sorted(grant.scope.actions)),
+                requested=",".join(sorted(grant.scope.actions)),
                 granted=",".join(grant.granted),
                 rule=grant.rule,
                 category=category,

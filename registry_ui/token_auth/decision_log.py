@@ -61,7 +61,7 @@ class DecisionLog:
         self._thread: threading.Thread | None = None
         self._closed = threading.Event()
 
-    def note(self, decision: DecisionRecord) -> None:
+    def record(self, decision: DecisionRecord) -> None:
         """Add a decision to the next batch, or count it in an aggregate record (visitors.py)."""
         with self._lock:
             entry = self._pending.get(decision)

@@ -59,7 +59,7 @@ class DecisionRow:
 
     Attributes:
         place: path of the namespace or project; empty if the signed-in user can't see it.
-        asked: requested actions, separated by commas.
+        requested: requested actions, separated by commas.
         granted: granted actions, separated by commas.
         rule: why actions were refused; empty if all were granted.
         count: number of equal decisions that the row stands for.
@@ -73,7 +73,7 @@ class DecisionRow:
     client: str
     repository: str
     place: str
-    asked: str
+    requested: str
     granted: str
     rule: str
     count: int
@@ -170,9 +170,9 @@ def _row_from_decision(
     decision: TokenDecision, visible_paths: set[str], *, rule: str, **changes: Any
 ) -> DecisionRow:
     columns = ["id", "at", "username", "credential", "address", "client"]
-    columns += ["repository", "asked", "granted", "count"]
+    columns += ["repository", "requested", "granted", "count"]
     values = {name: getattr(decision, name) for name in columns} | changes
-    values |= {name: _sort_actions(values[name]) for name in ("asked", "granted")}
+    values |= {name: _sort_actions(values[name]) for name in ("requested", "granted")}
     place = decision.place if decision.place in visible_paths else ""
     return DecisionRow(**values, place=place, rule=rule)
 

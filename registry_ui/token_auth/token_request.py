@@ -171,7 +171,7 @@ def _record_refusal(caller: Caller, username: str, credential: str, error: AppEr
     # The error has a user name only if the secret was recognized. Otherwise, the user name is
     # unverified input, and the record must not count as one about an account.
     category = ACCOUNT if isinstance(error, BadCredentials) and error.username else UNOWNED
-    decision_log().note(
+    decision_log().record(
         DecisionRecord(
             username=mask_secrets(username)[:150].replace("\x00", "").lower(),
             credential=credential,

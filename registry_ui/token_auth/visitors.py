@@ -41,7 +41,7 @@ class DecisionRecord(NamedTuple):
     client: str = ""
     repository: str = ""
     place: str = ""
-    asked: str = ""
+    requested: str = ""
     granted: str = ""
     rule: str = ""
     category: str = ACCOUNT

@@ -106,6 +106,9 @@ def change_password() -> Response | tuple[str, int]:
 def create_token() -> Response | tuple[str, int]:
     """Create an access token, and redirect to the profile, which shows the token's secret once."""
     form = request.form
+    # A page from before an update has the old names of these fields, ``reach`` and ``reach_exact``.
+    restriction = form.get("restriction", form.get("reach", ""))
+    is_exact = "1" in (form.get("restriction_exact"), form.get("reach_exact"))
     try:
         created = service.create_access_token(
             actor(),
@@ -114,8 +117,8 @@ def create_token() -> Response | tuple[str, int]:
                 form.get("name", ""),
                 form.getlist("scopes"),
                 end_of_day(form.get("expires_on", "")),
-                form.get("reach", ""),
-                reach_exact=form.get("reach_exact") == "1",
+                restriction,
+                restriction_exact=is_exact,
             ),
         )
     except Invalid as error:
@@ -123,8 +126,8 @@ def create_token() -> Response | tuple[str, int]:
             "name": form.get("name", ""),
             "scopes": form.getlist("scopes"),
             "expires_on": form.get("expires_on", ""),
-            "reach": form.get("reach", ""),
-            "reach_exact": form.get("reach_exact") == "1",
+            "restriction": restriction,
+            "restriction_exact": is_exact,
         }
         return _render_profile(errors=error.errors, values=values), error.status
     unseen_secrets.keep(_subject_from_token_id(created.id), created.secret)

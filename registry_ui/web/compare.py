@@ -8,7 +8,7 @@ from typing import Any
 from flask import Blueprint, render_template, request, url_for
 
 from ..access import Permission
-from ..access.lookup import former_name, owning_project
+from ..access.lookup import find_old_path, owning_project
 from ..comparison.candidates import candidate_tags
 from ..comparison.page import Comparison, compare
 from ..comparison.side import Side, locate
@@ -33,11 +33,11 @@ NO_SUCH_TAG = "There is no such tag here, or you may not see it."
 class _CompareForm:
     """A requested comparison of two tags or digests, and the errors found while resolving it.
 
-    The keys of each mapping are the sides ``from`` and ``to``. ``given`` has the text of both
+    The keys of each mapping are the sides ``from`` and ``to``. ``texts`` has the text of both
     sides; ``references``, ``images``, and ``sides`` get an entry when a side is resolved.
     """
 
-    given: dict[str, str]
+    texts: dict[str, str]
     references: dict[str, Reference] = field(default_factory=dict)
     images: dict[str, ContainerImage] = field(default_factory=dict)
     sides: dict[str, Side] = field(default_factory=dict)
@@ -66,7 +66,7 @@ def show() -> tuple[str, int]:
         comparison = compare(form.sides["from"], form.sides["to"], platforms)
     page = render_template(
         "compare.html",
-        given=form.given,
+        texts=form.texts,
         errors=form.errors,
         comparison=comparison,
         choice=None if comparison else _find_other_tags(form),
@@ -77,11 +77,11 @@ def show() -> tuple[str, int]:
 
 def _parse_references(form: _CompareForm) -> None:
     """Parse both references; a bare tag or digest refers to the image of the other reference."""
-    for side, text in form.given.items():
+    for side, text in form.texts.items():
         if "/" in text:
             _parse_reference(form, side, text, None)
     for side, other_side in zip(SIDES, reversed(SIDES), strict=True):
-        text = form.given[side]
+        text = form.texts[side]
         if text and "/" not in text:
             other_reference = form.references.get(other_side)
             _parse_reference(form, side, text, other_reference.name if other_reference else None)
@@ -122,7 +122,7 @@ def _resolve_side(form: _CompareForm, side: str, *, live: bool) -> None:
         side: one of SIDES.
         live: whether to look up the tag or digest in the registry, too.
     """
-    reference = form.references[side] = _replace_old_name(form.references[side])
+    reference = form.references[side] = _replace_old_path(form.references[side])
     try:
         form.images[side] = _load_image(reference.name)
         if live:
@@ -133,9 +133,9 @@ def _resolve_side(form: _CompareForm, side: str, *, live: bool) -> None:
         form.refuse(side, error.message, error.status)
 
 
-def _replace_old_name(reference: Reference) -> Reference:
-    """Replace the old name of a moved image by its current name, for which access is checked."""
-    old_path = former_name(db.session(), str(reference.name))
+def _replace_old_path(reference: Reference) -> Reference:
+    """Replace the old path of a moved image by its current path, for which access is checked."""
+    old_path = find_old_path(db.session(), str(reference.name))
     return replace(reference, name=RepositoryName(old_path.new_path)) if old_path else reference
 
 
@@ -175,7 +175,7 @@ def _find_other_tags(form: _CompareForm) -> dict[str, Any] | None:
         both sides or no side is given, or if the image of the given side could not be loaded.
     """
     for side, other_side in zip(SIDES, reversed(SIDES), strict=True):
-        if side in form.images and not form.given[other_side]:
+        if side in form.images and not form.texts[other_side]:
             reference, image = form.references[side], form.images[side]
             tags = [
                 OtherTag(name, is_same, _make_url(side, str(reference), f"{image.path}:{name}"))

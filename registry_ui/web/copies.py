@@ -57,7 +57,7 @@ def copy_tags(path: str, name: str) -> str | Response | tuple[str, int]:
         project=loaded.project,
         crumbs=crumbs(path),
         image=listing.image_row(row),
-        asked=form,
+        values=form,
         chosen=chosen,
         everything=bool(request.values.get("all")),
         tag=form.tag or (chosen[0] if len(chosen) == 1 else ""),
@@ -96,14 +96,14 @@ def _url_from_copy(copy: Copy) -> str:
 def show(path: str, copy_id: int) -> str:
     """Show a copy of tags: its plan, progress, and report."""
     row, project = load_copy(path, copy_id)
-    fence = runner.find_blocking_freeze(db.session(), Copy, row.id)
+    freeze = runner.find_blocking_freeze(db.session(), Copy, row.id)
     return render_template(
         "copy.html",
         project=project,
         crumbs=crumbs(path),
         path=path,
         copy=row,
-        waits_until=AWAITED_EVENTS[fence.reason] if fence else "",
+        waits_until=AWAITED_EVENTS[freeze.reason] if freeze else "",
         plan=CopyPlan.of_preview(row.preview),
         outcomes=runner.outcomes_of(row),
         report=copies.lines_of(row, MAX_LINES),

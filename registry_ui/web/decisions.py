@@ -26,7 +26,7 @@ blueprint = Blueprint("decisions", __name__)
 
 @blueprint.get("/-/decisions")
 @login_required
-def own() -> str:
+def own_decisions() -> str:
     """Show the token decisions about the signed-in user's own requests."""
     flush_decisions()
     filters = read_filters()

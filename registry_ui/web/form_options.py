@@ -99,8 +99,8 @@ def role_options() -> list[Option]:
 
 def token_options(tokens: Iterable[AccessToken]) -> list[Option]:
     """Return the credentials for an access check: the user's account, and each access token."""
-    own = [Option(str(token.id), f"access token “{token.name}”") for token in tokens]
-    return [Option("", "no token, as the user"), *own]
+    token_choices = [Option(str(token.id), f"access token “{token.name}”") for token in tokens]
+    return [Option("", "no token, as the user"), *token_choices]
 
 
 @dataclass(frozen=True, slots=True)

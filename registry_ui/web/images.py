@@ -75,7 +75,7 @@ def image(path: str, name: str) -> str:
         q=query.q,
         sort=query.sort,
         order=query.order,
-        former=moves.old_paths_of_image(row) if Permission.CONFIGURE in loaded.can else [],
+        old_paths=moves.old_paths_of_image(row) if Permission.CONFIGURE in loaded.can else [],
         chosen=request.args.getlist("chosen")[:MAX_CHOSEN],
         can=can,
         cached=cached,

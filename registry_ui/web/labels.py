@@ -63,7 +63,7 @@ def kind_badge(kind: str) -> Badge:
     return _KIND_BADGES.get(kind, Badge(kind, icon="circle-question-mark"))
 
 
-def scope_of_reach(kind: str) -> str:
+def deploy_token_images(kind: str) -> str:
     """Return the words for the images that a deploy token of a project or namespace can access."""
     if kind == "project":
         return "the images of this project"
@@ -208,7 +208,7 @@ FILTERS = (
     visibility_badge,
     visibility_sentence,
     kind_badge,
-    scope_of_reach,
+    deploy_token_images,
     notice_icon,
     flash_tone,
     error_title,

@@ -208,7 +208,7 @@ _MOVE_PHASES = {
     "fenced": "Wait for the last tokens: nobody can push",
     "settling": "Copy what was pushed meanwhile",
     "verifying": "Compare every tag, and switch",
-    "grace": "Old name can still be pulled",
+    "grace": "Old path can still be pulled",
     "retiring": "Old images go",
 }
 _MOVE_HINTS = {
@@ -223,7 +223,7 @@ _MOVED_REPOSITORIES = {
     "settled": Badge("up to date"),
     "undone": Badge("taken back"),
     "verified": Badge("verified", "good"),
-    "retired": Badge("old name gone", "good"),
+    "retired": Badge("old path gone", "good"),
     "kept": Badge("kept", "warn"),
 }
 
@@ -311,8 +311,8 @@ def collection_notice(row: GarbageCollection) -> Notice:
         return Notice("bad", f"{row.problem}{resumed}")
     if row.state == "cancelled":
         is_partial = row.collector_started_at and not row.dry_run
-        gone = " What was collected before is gone." if is_partial else ""
-        return Notice("warn", f"Canceled.{resumed}{gone}")
+        loss = " What was collected before is gone." if is_partial else ""
+        return Notice("warn", f"Canceled.{resumed}{loss}")
     return Notice("info", _describe_active_collection(row))
 
 

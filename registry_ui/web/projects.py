@@ -89,7 +89,7 @@ def _render_namespace(loaded: ResolvedPlace) -> str:
         projects=rows,
         page=page,
         pushes=listing.recent_pushes(db.session(), caller, listing.within(place.path)),
-        former=moves.former_of(place) if Permission.CONFIGURE in loaded.can else [],
+        old_paths=moves.old_paths_of(place) if Permission.CONFIGURE in loaded.can else [],
         under_way=moves.under_way(place) if Permission.CONFIGURE in loaded.can else [],
         role=loaded.role,
         can=loaded.can,
@@ -112,7 +112,7 @@ def _render_project(loaded: ResolvedPlace) -> str:
         role=loaded.role,
         can=can,
         cached=cached,
-        former=moves.former_of(project) if Permission.CONFIGURE in loaded.can else [],
+        old_paths=moves.old_paths_of(project) if Permission.CONFIGURE in loaded.can else [],
         under_way=moves.under_way(project) if Permission.CONFIGURE in loaded.can else [],
         tree=tree_view(images, "", search_text(), *sort_order(SORTS, "name")),
         pushes=listing.recent_pushes(

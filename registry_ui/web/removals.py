@@ -303,7 +303,7 @@ def _render_preview(
 def show(path: str, removal_id: int) -> str:
     """Show a removal: plan, progress, and report, even if its namespace or project is deleted."""
     row, loaded = load_removal(path, removal_id)
-    fence = runner.find_blocking_freeze(db.session(), row.id)
+    freeze = runner.find_blocking_freeze(db.session(), row.id)
     plan = RemovalPlan.of_preview(row.preview) if row.preview else None
     plan_variables: dict[str, Any] = {}
     if row.state == "planned" and loaded and plan:
@@ -318,7 +318,7 @@ def show(path: str, removal_id: int) -> str:
         crumbs=crumbs(path),
         path=path,
         removal=row,
-        waits_until=AWAITED_EVENTS[fence.reason] if fence else "",
+        waits_until=AWAITED_EVENTS[freeze.reason] if freeze else "",
         plan=plan,
         outcomes=outcomes_of(row),
         report=runner.lines_of(row, MAX_LINES),

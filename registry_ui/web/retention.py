@@ -152,7 +152,8 @@ def _render_page(
     policy_id: int | None = None,
 ) -> str:
     policies = [
-        (row, row.seen == Rules.of(row).fingerprint) for row in retention.policies_of(loaded.place)
+        (row, row.dry_run_fingerprint == Rules.of(row).fingerprint)
+        for row in retention.policies_of(loaded.place)
     ]
     errors = error.errors if isinstance(error, Invalid) else {}
     if error and not errors:

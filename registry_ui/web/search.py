@@ -61,7 +61,7 @@ def _render_page(query: SearchQuery, result: SearchResult, **variables: Any) -> 
     return render_template(
         "search.html",
         query=query,
-        found=result,
+        result=result,
         total=sum(map(len, hits)),
         has_more=any(rows.has_more for rows in hits),
         address=address,

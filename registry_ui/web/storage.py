@@ -39,7 +39,7 @@ def show(path: str) -> str:
         by=by,
         crumbs=crumbs(path),
         can=loaded.can,
-        found=summarize_usage(db.session(), scan, by=by, open_projects=pullable),
+        usage=summarize_usage(db.session(), scan, by=by, open_projects=pullable),
     )
 
 

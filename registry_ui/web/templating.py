@@ -52,16 +52,16 @@ def collapse_folders(folder: Any) -> list[Any]:
 
 @dataclass(frozen=True, slots=True)
 class Excerpt:
-    """The first items of a list, and the number of remaining items (``more``)."""
+    """The first items of a list, and the number of items that remain."""
 
     shown: Sequence[Any]
-    more: int
+    remaining: int
 
 
 def excerpt(items: Iterable[Any] | None, limit: int) -> Excerpt:
     """Return at most ``limit`` items of a list, and the number of remaining items."""
-    every = list(items or ())
-    return Excerpt(every[:limit], max(0, len(every) - limit))
+    rows = list(items or ())
+    return Excerpt(rows[:limit], max(0, len(rows) - limit))
 
 
 def labeled_rows(pairs: Iterable[tuple[str, str]]) -> list[Labeled]:

@@ -43,7 +43,7 @@ def copy_unassigned(name: str) -> Response | tuple[str, int]:
     page = render_template(
         "copy_unassigned.html",
         repository=str(repository),
-        asked=form,
+        values=form,
         projects=offered_projects(db.session(), principal(), members_only=False),
         before=copies.latest(db.session(), str(repository), actor().name),
         errors=errors,

@@ -12,7 +12,7 @@ from sqlalchemy import update
 from registry_ui.db.session import db
 from registry_ui.demo.images import DOCKER, Manifest, index
 from registry_ui.jobs.tasks import resume
-from registry_ui.models import Fence, Move, Place, Removal
+from registry_ui.models import Move, Place, Removal, WriteFreeze
 from registry_ui.moves import progress
 from registry_ui.web import moves as move_pages
 from tests.contract import move_process
@@ -98,7 +98,7 @@ class Mover(LiveSite):
         return self.send(move_id, "confirm", confirm=self.move(move_id).source)
 
     def moved(self, target: str, **what: Any) -> int:
-        """Move something until its old name can be pulled; return the number of the move."""
+        """Move something until its old path can be pulled; return the number of the move."""
         move = self.confirmed(self.planned(target, **what))
         assert move.state == "grace", move.problem
         assert move.problem == ""
@@ -135,14 +135,14 @@ class Mover(LiveSite):
         return all(self.pusher.digest(path, one.digest) == one.digest for one in manifests)
 
     def assert_moved(self, source: str, target: str) -> None:
-        """Registry and index have it all under the new path, and old names can be pulled."""
+        """Registry and index have it all under the new path, and old paths can be pulled."""
         for name in IMAGES:
             new, old = repository(target, name), repository(source, name)
             assert self.live(new) == self.index(new) == digests_of(name)
             assert self.readable(new) == parts_of(name)
             assert self.live(old) == digests_of(name)
             assert self.index(old) is None
-        assert self.rows(Fence) == []
+        assert self.rows(WriteFreeze) == []
 
     def assert_untouched(self, source: str, target: str) -> None:
         """Everything is where it was, nothing where it was to go, and nobody is stopped."""
@@ -152,7 +152,7 @@ class Mover(LiveSite):
             assert self.readable(old) == parts_of(name)
             assert self.pusher.tags(new) == []
             assert self.index(new) is None
-        assert self.rows(Fence) == []
+        assert self.rows(WriteFreeze) == []
 
     def grants(self, name: str, by: str = "maintainer") -> str:
         """What is granted of pull, push and delete for a repository."""

@@ -1,7 +1,7 @@
 """Garbage collection of a registry that runs: what goes, what stays, who waits, what a kill does.
 
-No client of these tests uses a bearer token from before a fence, so the time in which it could
-be used is cut short: one second of life, and no grace.
+No client of these tests uses a bearer token from before a write freeze, so the time in which it
+could be used is cut short: one second of life, and no grace.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import pytest
 from registry_ui.garbage_collection import runner
 from registry_ui.garbage_collection.process import is_gone
 from registry_ui.jobs.tasks import resume
-from registry_ui.models import Fence, GarbageCollection, Removal
+from registry_ui.models import GarbageCollection, Removal, WriteFreeze
 from registry_ui.names import TagName
 from registry_ui.operations import write_freeze
 from registry_ui.removals.planner import plan_tag
@@ -92,7 +92,7 @@ def test_a_dry_run_counts_and_measures_what_would_go_and_touches_nothing(site):
     assert (row.blobs, row.unmeasured) == (len(GOES) + placeholder, placeholder)
     assert row.freed == sum(GOES.values())
     assert row.marked >= len(STAYS)
-    assert site.rows(Fence) == []
+    assert site.rows(WriteFreeze) == []
     for digest in GOES:
         assert f"blob eligible for deletion: {digest}" in row.output
     assert "marking" not in row.output
@@ -106,7 +106,7 @@ def test_what_no_tag_leads_to_goes_and_all_else_stays_whole(site):
     assert row.blobs >= len(GOES)
     assert row.problem == ""
     assert_whole(site, app_of(site))
-    assert site.rows(Fence) == []
+    assert site.rows(WriteFreeze) == []
 
 
 def test_what_was_collected_can_be_pushed_again_without_a_restart(site):
@@ -187,14 +187,14 @@ def test_the_collector_does_not_begin_before_the_last_token_has_ended(site):
     collection_id = begin(site)
     begun = []
     with site.app.app_context():
-        fence_of = write_freeze.raise_fence
+        original = write_freeze.freeze_writes
 
-    def note(*arguments):
-        begun.append(fence_of(*arguments))
+    def record(*arguments):
+        begun.append(original(*arguments))
         return begun[-1]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(write_freeze, "raise_fence", note)
+        patch.setattr(write_freeze, "freeze_writes", record)
         row = run(site, collection_id)
     assert row.collector_started_at >= begun[0].quiet_at == row.quiet_at
     assert row.quiet_at - begun[0].set_at == timedelta(seconds=1)
@@ -209,7 +209,7 @@ def test_a_collection_waits_for_a_removal_under_way_and_holds_up_the_next(site, 
     until(lambda: write_freeze.utc_now() > site.row(GarbageCollection, id=collection_id).quiet_at)
     assert state(site) == "draining"
     site.change(Removal, {"lease_until": None, "lease_owner": None}, id=removal_id)
-    assert site.run(removal_id) is None  # it lets a fence pass, and goes on later
+    assert site.run(removal_id) is None  # it lets a write freeze pass, and goes on later
     until(lambda: state(site) == "done")
     worker.ended()
     assert DOOMED.digest in on_disk(site)
@@ -221,7 +221,7 @@ def test_a_collection_waits_for_a_removal_under_way_and_holds_up_the_next(site, 
 # -- kill -9 ---------------------------------------------------------------------
 
 
-def test_killed_while_it_waits_another_worker_goes_on_behind_the_same_fence(site, started):
+def test_killed_while_it_waits_another_worker_goes_on_in_the_same_freeze(site, started):
     remove_doomed(site)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(runner, "_is_quiet", dying)
@@ -229,14 +229,14 @@ def test_killed_while_it_waits_another_worker_goes_on_behind_the_same_fence(site
         with site.app.app_context(), pytest.raises(Died):
             runner.run(collection_id)
     assert state(site) == "draining"
-    fence = site.row(Fence)
+    freeze = site.row(WriteFreeze)
     assert scope_of(site) == "pull"
     with site.app.app_context():
         assert runner.run(collection_id) is None  # as long as it may be alive
-    assert site.row(Fence).id == fence.id
+    assert site.row(WriteFreeze).id == freeze.id
     resumed(site)
     assert state(site) == "done"
-    assert site.rows(Fence) == []
+    assert site.rows(WriteFreeze) == []
     assert GOES.keys() & on_disk(site) == set()
 
 
@@ -278,7 +278,7 @@ def test_a_collector_that_outlived_its_worker_is_waited_for(site):
 # -- canceled --------------------------------------------------------------------
 
 
-def test_cancelled_before_the_collector_began_the_fence_is_lifted_at_once(site, started):
+def test_cancelled_before_the_collector_began_the_freeze_is_lifted_at_once(site, started):
     remove_doomed(site)
     before = on_disk(site)
     site.change(
@@ -287,13 +287,17 @@ def test_cancelled_before_the_collector_began_the_fence_is_lifted_at_once(site, 
     collection_id, worker = started()
     until(lambda: state(site) == "draining")
     cancel(site, collection_id)
-    assert (state(site), site.rows(Fence), scope_of(site)) == ("cancelled", [], "pull,push,delete")
+    assert (state(site), site.rows(WriteFreeze), scope_of(site)) == (
+        "cancelled",
+        [],
+        "pull,push,delete",
+    )
     assert worker.ended() == 0
     assert state(site) == "cancelled"
     assert on_disk(site) == before
 
 
-def test_cancelled_while_the_collector_runs_it_is_ended_and_then_the_fence_lifted(site, started):
+def test_cancelled_while_the_collector_runs_it_is_ended_and_then_the_freeze_lifted(site, started):
     remove_doomed(site)
     before = on_disk(site)
     hold_back(site)
@@ -304,7 +308,7 @@ def test_cancelled_while_the_collector_runs_it_is_ended_and_then_the_fence_lifte
     until(lambda: state(site) == "cancelled")
     assert is_gone(lock)
     assert worker.ended() == 0
-    assert (site.rows(Fence), scope_of(site)) == ([], "pull,push,delete")
+    assert (site.rows(WriteFreeze), scope_of(site)) == ([], "pull,push,delete")
     assert on_disk(site) >= before
 
 
@@ -314,7 +318,7 @@ def test_cancelled_with_its_worker_dead_it_ends_without_a_collector(site, starte
     until(lambda: state(site) == "running")
     worker.kill()
     cancel(site, collection_id)
-    assert site.rows(Fence) != []
+    assert site.rows(WriteFreeze) != []
     resumed(site)
     row = site.row(GarbageCollection, id=collection_id)
-    assert (row.state, row.output, site.rows(Fence)) == ("cancelled", "", [])
+    assert (row.state, row.output, site.rows(WriteFreeze)) == ("cancelled", "", [])

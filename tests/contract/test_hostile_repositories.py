@@ -18,7 +18,7 @@ from registry_ui.demo.images import Manifest
 from registry_ui.distribution import transport
 from registry_ui.garbage_collection import runner
 from registry_ui.garbage_collection import service as garbage_collection
-from registry_ui.models import Fence, GarbageCollection, Namespace, Project, Tag, utc_now
+from registry_ui.models import GarbageCollection, Namespace, Project, Tag, WriteFreeze, utc_now
 from registry_ui.names import TagName
 from registry_ui.operations import write_freeze
 from registry_ui.removals import service as removals
@@ -283,7 +283,7 @@ def test_the_project_moves_and_what_cannot_be_read_is_left_out_only_if_that_was_
     assert (f"left out, because they can't be read: {ODD}" in page) == unreadable
     assert (f"because it can't be copied: {ODD}" in page) == refused
     after = site.send(move_id, "retire")
-    # What could not be copied stays at the old name, until a person has it deleted.
+    # What could not be copied stays at the old path, until a person has it deleted.
     assert after.state == ("grace" if refused else "done")
     assert site.pusher.tags(web) == ([ODD] if refused else [])
 
@@ -325,7 +325,7 @@ def collect(site: LiveSite) -> GarbageCollection:
 @oddities("empty link", "ghost", "empty manifest", "build cache", "schema 1", "missing child")
 def test_garbage_is_collected_around_it(collected, oddity, hostile):
     row = collect(collected)
-    assert collected.rows(Fence) == []
+    assert collected.rows(WriteFreeze) == []
     blobs = collected.registry.home / "data/docker/registry/v2/blobs"
     left = {f"sha256:{data.parent.name}" for data in blobs.glob("sha256/*/*/data")}
     if oddity in STOPS_THE_COLLECTOR[collected.registry.version]:

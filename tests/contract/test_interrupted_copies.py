@@ -1,4 +1,4 @@
-"""Copies that are killed, refused on the way, held up by a fence, or canceled."""
+"""Copies that are killed, refused on the way, held up by a write freeze, or canceled."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from registry_ui.db.session import db, writing
 from registry_ui.jobs.tasks import resume
 from registry_ui.models import Copy, Membership, Push
 from registry_ui.operations import write_freeze
-from registry_ui.operations.write_freeze import EVERYWHERE, lift_fence, raise_fence
+from registry_ui.operations.write_freeze import EVERYWHERE, freeze_writes, lift_write_freeze
 from tests.contract import copy_process
 from tests.support.live import LiveSite, environ_of
 from tests.support.market import LIVE, TAGS
@@ -77,10 +77,10 @@ def test_who_is_no_member_of_the_source_any_more_stops_it(market):
 
 
 @pytest.mark.parametrize("where", ["everywhere", "target"])
-def test_a_copy_waits_behind_a_fence_and_goes_on_by_itself(market, where):
+def test_a_copy_waits_behind_a_freeze_and_goes_on_by_itself(market, where):
     with market.site.app.app_context(), writing() as session:
         path = EVERYWHERE if where == "everywhere" else market.stall
-        fence = raise_fence(session, path, "collection").id
+        freeze = freeze_writes(session, path, "collection").id
     plan = market.plan("plain")
     waiting = market.confirm(plan)
     assert waiting.state == "waiting"
@@ -89,7 +89,7 @@ def test_a_copy_waits_behind_a_fence_and_goes_on_by_itself(market, where):
     assert market.site.pusher.tags(market.target) == []
     with market.site.app.app_context():
         with writing() as session:
-            lift_fence(session, fence)
+            lift_write_freeze(session, freeze)
         resume()
     assert market.copy(plan.id).state == "done"
 

@@ -1,4 +1,4 @@
-"""After a move: old names, their end, what moved along; namespaces, and images between projects."""
+"""After a move: old paths, their end, what moved along; namespaces, and images between projects."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ def filled(mover):
     return mover
 
 
-# -- the old name ------------------------------------------------------------------
+# -- the old path ------------------------------------------------------------------
 
 
-def test_the_old_name_is_pulled_by_whom_the_new_one_is_and_pushed_by_nobody(filled):
+def test_the_old_path_is_pulled_by_whom_the_new_one_is_and_pushed_by_nobody(filled):
     web = f"{filled.shop}/web"
     filled.moved(filled.market)
     filled.user("stranger")
@@ -52,7 +52,7 @@ def test_the_old_name_is_pulled_by_whom_the_new_one_is_and_pushed_by_nobody(fill
     assert filled.live(web) == DIGESTS
 
 
-def test_pulls_of_the_old_name_count_for_the_image(filled):
+def test_pulls_of_the_old_path_count_for_the_image(filled):
     web = f"{filled.shop}/web"
     filled.moved(filled.market)
     filled.deliver(event_of("pull", web, "1.0", digest=ONE.digest, by="somebody"))
@@ -91,7 +91,7 @@ def test_retired_the_old_images_are_gone_and_the_name_is_free(filled):
 
 
 @pytest.mark.both_databases
-def test_after_its_time_the_old_name_goes_by_itself(filled):
+def test_after_its_time_the_old_path_goes_by_itself(filled):
     move_id = filled.moved(filled.market)
     with filled.app.app_context():
         retire_moved()
@@ -104,7 +104,7 @@ def test_after_its_time_the_old_name_goes_by_itself(filled):
 
 
 @pytest.mark.both_databases
-def test_kept_longer_the_old_name_has_another_grace_time(filled):
+def test_kept_longer_the_old_path_has_another_grace_time(filled):
     move_id = filled.moved(filled.market)
     before = filled.move(move_id).grace_until
     assert filled.send(move_id, "keep", by="maintainer").grace_until == before + timedelta(days=30)
@@ -142,7 +142,7 @@ def test_killed_while_old_images_go_the_next_worker_finishes(filled):
 
 
 def test_trash_tokens_and_removals_follow_a_project(filled):
-    filled.access_token("owner", "read_registry", reach=f"{filled.shop}/web")
+    filled.access_token("owner", "read_registry", restriction=f"{filled.shop}/web")
     filled.app.config["SETTINGS"] = replace(filled.config, trash_days=7)
     filled.confirm(f"/{filled.shop}/-/images/web/api/-/delete", f"{filled.shop}/web/api")
     trashed = filled.rows(TrashedTag)
@@ -150,7 +150,7 @@ def test_trash_tokens_and_removals_follow_a_project(filled):
     filled.moved(filled.market)
     new = f"{filled.market}/web/api"
     assert {row.repository for row in filled.rows(TrashedTag)} == {new}
-    assert filled.row(AccessToken, reach_path=f"{filled.market}/web")
+    assert filled.row(AccessToken, restriction_path=f"{filled.market}/web")
     browser = filled.browser("maintainer")
     for row in trashed:
         assert browser.post(f"/{filled.market}/-/trash/{row.id}/restore").status_code == 302
@@ -160,7 +160,7 @@ def test_trash_tokens_and_removals_follow_a_project(filled):
 
 
 def test_activity_names_no_path_that_its_readers_may_not_know(filled):
-    """Neither the old name of a project, nor where something was to go, nor what was emptied."""
+    """Neither the old path of a project, nor where something was to go, nor what was emptied."""
     filled.namespace(f"{filled.root}/open")
     filled.change(Project, {"visibility": "public"}, path=filled.shop)
     filled.project(f"{filled.root}/other")
@@ -213,7 +213,7 @@ def left(filled):
 
 
 @pytest.mark.both_databases
-def test_nobody_copies_to_an_old_name_by_a_right_in_the_project_that_was_left(filled):
+def test_nobody_copies_to_an_old_path_by_a_right_in_the_project_that_was_left(filled):
     old = left(filled)
     form = {"project": filled.shop, "image": "web", "chosen": "2.0", "tag": "1.0"}
     browser = filled.browser("maintainer")
@@ -263,7 +263,7 @@ def test_the_root_image_gets_a_name_below_its_project(filled):
     assert filled.grants(filled.shop) == "pull,push,delete"
 
 
-def test_a_namespace_moves_with_everything_below_it_and_old_names_chain(mover):
+def test_a_namespace_moves_with_everything_below_it_and_old_paths_chain(mover):
     """One project leaves the moved namespace again: by each of its names it can be pulled."""
     group, deep = f"{mover.root}/group", f"{mover.root}/group/sub/deep"
     mover.project(deep)
@@ -289,7 +289,7 @@ def test_a_namespace_moves_with_everything_below_it_and_old_names_chain(mover):
 
 
 @pytest.mark.both_databases
-def test_the_pages_say_what_happens_and_what_the_old_name_is_good_for(filled):
+def test_the_pages_say_what_happens_and_what_the_old_path_is_good_for(filled):
     move_id = filled.planned(filled.market)
     plan = filled.page(f"/{filled.shop}/-/moves/{move_id}", "owner")
     assert f"docker pull localhost:{filled.registry.port}/{filled.market}" in plan.text
@@ -315,7 +315,7 @@ def test_the_command_moves_shows_and_retires(filled):
     assert filled.rows(Move) == []
     done = runner.invoke(args=["project", "move", filled.shop, filled.market, "--yes"])
     assert done.exit_code == 0, done.output
-    assert "The old name can be pulled until" in done.output
+    assert "The old path can be pulled until" in done.output
     number = str(filled.row(Move).id)
     assert runner.invoke(args=["move", "retire", number]).exit_code == 0
     assert {row.state for row in filled.rows(MovedRepository)} == {"retired"}

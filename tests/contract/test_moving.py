@@ -108,7 +108,7 @@ class Client(Pusher):
         return self.mover.ask_token(*scope.split(), auth=self.auth).json["token"]
 
 
-def test_every_push_that_was_granted_arrives_and_every_pull_of_the_old_name_works(
+def test_every_push_that_was_granted_arrives_and_every_pull_of_the_old_path_works(
     mover, monkeypatch
 ):
     """Somebody pushes all the time, somebody else pulls all the time, until after the switch."""
@@ -180,7 +180,7 @@ def test_killed_in_any_phase_the_next_worker_finishes(mover, where, number, stat
 
 
 def test_killed_before_a_tag_that_moved_is_copied_anew_the_next_worker_knows_the_copy(mover):
-    """What the new name has then is what was copied first: ours, and not somebody else's."""
+    """What the new path has then is what was copied first: ours, and not somebody else's."""
     move_id = mover.planned(mover.market)
     mover.begin(move_id)
     mover.killed(move_id, "work._wait", 1)

@@ -51,11 +51,11 @@ def assert_stopped(site, name="web"):
     assert site.grants(f"{site.shop}/web/api") == site.grants(site.shop) == "pull"
     assert site.grants(f"{site.market}/{name}") == "pull,push,delete"
     assert site.index(f"{site.market}/{name}") == site.live(f"{site.market}/{name}") == DIGESTS
-    (entry,) = site.rows(AuditEntry, action="image.old_name.stop")
+    (entry,) = site.rows(AuditEntry, action="image.old_path.stop")
     assert entry.subject == old
     page = site.page(f"/{site.market}/-/moves/{site.move_id}", "owner").text
     assert f"{old} can no longer be pulled: after the move, someone pushed" in page
-    words = f"{old} has moved to {site.market}/{name}; the old name was changed after the move"
+    words = f"{old} has moved to {site.market}/{name}; the old path was changed after the move"
     check = site.page(f"/-/access-check?repository={old}", "maintainer").text
     assert words in check
 
@@ -85,7 +85,7 @@ def test_the_event_of_such_a_push_changes_nothing_at_the_new_path(moved):
     assert moved.index(f"{moved.market}/web") == DIGESTS
     event = moved.rows(RegistryEvent)[-1]
     assert event.status == "rejected"
-    assert event.reason == f"a push to the old name of {moved.market}/web"
+    assert event.reason == f"a push to the old path of {moved.market}/web"
     run(moved, tasks.resume)
     assert_stopped(moved)
 

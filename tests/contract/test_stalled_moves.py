@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from registry_ui.distribution.errors import RegistryFault, RegistryReadOnly
-from registry_ui.models import Copy, Fence, Move, utc_now
+from registry_ui.models import Copy, Move, WriteFreeze, utc_now
 from registry_ui.moves import lease as hold
 from registry_ui.operations import lease
 from tests.contract.mover import DIGESTS, Mover
@@ -113,7 +113,7 @@ def test_the_wait_ends_and_people_can_push_again(
     stopped = filled.go_on(move.id)
     assert stopped.state == "failed"
     assert words in stopped.problem
-    assert filled.rows(Fence, path=filled.shop) == []
+    assert filled.rows(WriteFreeze, path=filled.shop) == []
     stall.left = 0
     assert filled.send(move.id, "retry").state == "grace"
     filled.assert_moved(filled.shop, filled.market)

@@ -1,4 +1,4 @@
-"""A move names the tags that can't be copied, keeps them at the old name, and moves the rest."""
+"""A move names the tags that can't be copied, keeps them at the old path, and moves the rest."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from registry_ui.db.session import db
 from registry_ui.distribution.errors import InvalidRegistryResponse, RegistryFault
 from registry_ui.jobs import tasks
-from registry_ui.models import Fence, Move, UnmovedTag, utc_now
+from registry_ui.models import Move, UnmovedTag, WriteFreeze, utc_now
 from registry_ui.operations import lease
 from tests.contract.mover import DIGESTS, ONE, TWO, Mover
 from tests.support.damage import damage_tag
@@ -52,10 +52,10 @@ def new(site):
 def moved_with_a_rest(site):
     move = site.confirmed(site.planned(site.market))
     assert move.state == "grace", move.problem
-    assert "could not be copied and stay at the old name: 1" in move.problem
+    assert "could not be copied and stay at the old path: 1" in move.problem
     assert site.live(new(site)) == site.index(new(site)) == DIGESTS
     assert digests(site, old(site))[ODD] is not None
-    assert site.rows(Fence) == []
+    assert site.rows(WriteFreeze) == []
     return move.id
 
 
@@ -78,7 +78,7 @@ def test_schema_1_that_the_registry_refuses_stays_and_everything_else_moves(fill
     (row,) = page.table("Tags that could not be copied")
     assert row["Tag"] == f"{old(filled)}:{ODD}"
     assert "compatibility.schema1.enabled" in row["Reason"]
-    assert "Build each again and push it to the new name" in page.text
+    assert "Build each again and push it to the new path" in page.text
     assert filled.grants(old(filled)) == "pull"
 
 
@@ -92,12 +92,12 @@ def test_the_api_and_the_command_line_name_an_unmoved_tag_too(filled):
     assert one["reference"] == f"{old(filled)}:{ODD}"
     assert "Docker schema 1" in one["reason"]
     result = filled.app.test_cli_runner().invoke(args=["move", "show", str(move_id)])
-    assert f"{old(filled)}:{ODD} stays at the old name: it is of Docker schema 1" in result.output
-    assert "then retire the old name" in result.output
+    assert f"{old(filled)}:{ODD} stays at the old path: it is of Docker schema 1" in result.output
+    assert "then retire the old path" in result.output
 
 
 @pytest.mark.both_databases
-def test_the_old_name_is_never_emptied_of_it_unless_a_person_says_so(filled):
+def test_the_old_path_is_never_emptied_of_it_unless_a_person_says_so(filled):
     move_id = moved_with_a_rest(filled)
     assert filled.send(move_id, "retire").state == "grace"
     assert digests(filled, old(filled)) == {ODD: OLD.digest}
@@ -158,7 +158,7 @@ def test_any_tag_that_is_refused_for_good_stays(mover):
             refused.enter_context(refusing(mover, tag, error))
         move = mover.confirmed(mover.planned(mover.market))
     assert move.state == "grace", move.problem
-    assert "could not be copied and stay at the old name: 4" in move.problem
+    assert "could not be copied and stay at the old path: 4" in move.problem
     assert mover.live(new(mover)) == mover.index(new(mover)) == DIGESTS
     rows = {row.tag: row for row in mover.rows(UnmovedTag)}
     assert rows.keys() == answers.keys()

@@ -84,7 +84,7 @@ class Case:
         def found() -> list[TokenDecision]:
             rows = self.stack.fill.rows(TokenDecision, **values)
             mine = [row for row in rows if row.client.startswith(self.client.agent)]
-            return [row for row in mine if action in row.asked]
+            return [row for row in mine if action in row.requested]
 
         self.stack.until(found)
         return found()[-1]
@@ -116,7 +116,7 @@ def test_a_developer_pushes_and_pulls(case):
     assert case.stack.tags(case.project, "app")["1.0"]["pushed_by"] == user
     works(case.client.pull(case.image))
     for asked in ("pull,push", "pull"):
-        row = case.decision(username=user, repository=f"{case.project}/app", asked=asked)
+        row = case.decision(username=user, repository=f"{case.project}/app", requested=asked)
         assert (row.granted, row.rule, row.place) == (asked, "", case.project)
         assert row.credential.startswith(case.credential)
 
@@ -126,7 +126,7 @@ def test_push_and_pull_with_the_account_password(case):
     works(case.client.login(case.developer, PASSWORD))
     case.push_one()
     works(case.client.pull(case.image))
-    row = case.decision(username=case.developer, repository=f"{case.project}/app", asked="pull")
+    row = case.decision(username=case.developer, repository=f"{case.project}/app", requested="pull")
     expected = "docker session" if case.client.keeps_session else "password"
     assert row.credential.startswith(expected)
 
@@ -160,7 +160,7 @@ def test_mount_from_another_repository(case, mounted):
     works(case.client.pull(case.image))
     works(case.client.mount(case.image, case.image.replace(case.project, other)))
     case.stack.until(lambda: mounted(f"{case.project}/app", f"{other}/app"))
-    row = case.decision(username=user, repository=f"{other}/app", asked="pull,push")
+    row = case.decision(username=user, repository=f"{other}/app", requested="pull,push")
     assert (row.granted, row.rule) == ("pull,push", "")
 
 
@@ -171,7 +171,7 @@ def test_a_maintainer_deletes(case):
     works(case.client.delete(case.image))
     case.stack.until(lambda: case.stack.tags(case.project, "app") == {})
     row = case.decision("delete", username=user, repository=f"{case.project}/app")
-    assert (set(row.granted.split(",")), row.rule) == (set(row.asked.split(",")), "")
+    assert (set(row.granted.split(",")), row.rule) == (set(row.requested.split(",")), "")
 
 
 @every_client("login")
@@ -180,7 +180,7 @@ def test_a_deploy_token_pushes_and_pulls_in_its_project_alone(case):
     works(case.client.login(user, secret))
     case.push_one()
     works(case.client.pull(case.image))
-    row = case.decision(username=user, repository=f"{case.project}/app", asked="pull,push")
+    row = case.decision(username=user, repository=f"{case.project}/app", requested="pull,push")
     assert (row.credential, row.granted) == ("deploy token “pipeline”", "pull,push")
     other = case.sibling()
     beside = case.image.replace(case.project, other)
@@ -256,7 +256,7 @@ def test_push_without_the_right(case, role, scope, rule):
     rule = rule.format(project=case.project, credential=case.credential)
     row = case.decision(username=user, rule=rule)
     assert (row.repository, row.place) == (f"{case.project}/app", case.project)
-    assert (row.asked, row.granted) == ("pull,push", "pull")
+    assert (row.requested, row.granted) == ("pull,push", "pull")
 
 
 @every_client("mount")
@@ -290,5 +290,5 @@ def test_delete_by_a_developer(case):
     case.push_one()
     refused(case.client.delete(case.image))
     rule = f"you are Developer in {case.project}; delete needs Maintainer"
-    assert "delete" in case.decision(username=user, rule=rule).asked
+    assert "delete" in case.decision(username=user, rule=rule).requested
     assert set(case.stack.tags(case.project, "app")) == {"1.0"}

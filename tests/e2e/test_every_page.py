@@ -103,7 +103,7 @@ def fill_protection(stack, project: str) -> None:
     stack.fill.rule(project, "t" * 128, "owner", f"{LONG}/{LONG}/**")
     app = stack.fill.row(ContainerImage, path=f"{project}/app")
     with stack.fill.session() as session:
-        more = {"repository": app.path, "tag": "t" * 128, "what": "overwritten", "actor": LONG}
+        more = {"repository": app.path, "tag": "t" * 128, "change": "overwritten", "actor": LONG}
         session.add(ProtectionViolation(place_id=app.project_id, **more))
         session.commit()
 
@@ -111,7 +111,9 @@ def fill_protection(stack, project: str) -> None:
 def fill_credentials(stack, project: str) -> None:
     """Make tokens of every kind, a docker session, and refusals, in long names too."""
     fill = stack.fill
-    fill.access_token(ADMIN, "read_registry", "api", name=LONG, reach=f"{project}/{LONG}/{LONG}")
+    fill.access_token(
+        ADMIN, "read_registry", "api", name=LONG, restriction=f"{project}/{LONG}/{LONG}"
+    )
     fill.deploy_token(project.partition("/")[0], "read_registry", name="above")
     username, secret = fill.deploy_token(project, "read_registry", "write_registry", name=LONG)
     auth = (ADMIN, PASSWORD)
@@ -318,8 +320,8 @@ def moves(stack, project: str) -> dict[str, str]:
         if state == "grace":
             kept = {"state": "kept", "detail": "t" * 128}
             stack.fill.change(MovedRepository, kept, move_id=number, number=0)
-            stack.fill.former(f"{root}/{LONG}/old", project, number)
-            stack.fill.former(f"{root}/{LONG}/app", f"{project}/app", number, exact=True)
+            stack.fill.old_path(f"{root}/{LONG}/old", project, number)
+            stack.fill.old_path(f"{root}/{LONG}/app", f"{project}/app", number, exact=True)
     return found
 
 

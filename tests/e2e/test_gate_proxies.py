@@ -11,7 +11,7 @@ import pytest
 
 from registry_ui.db.session import writing
 from registry_ui.models import Move, OldPath, User
-from registry_ui.operations.write_freeze import lift_fence, raise_fence
+from registry_ui.operations.write_freeze import freeze_writes, lift_write_freeze
 from registry_ui.token_auth.keyring import KeyRing
 from tests.support.clients import Skopeo, works, workshop
 from tests.support.gate import TRICKS, Direct, Held, raw
@@ -92,15 +92,15 @@ def test_a_held_push_of_a_blocked_user_changes_nothing(gated, pushed, port):
     assert direct.head("v1") == first.digest
 
 
-def test_a_held_push_does_not_land_behind_a_fence(gated, pushed, project, port):
+def test_a_held_push_does_not_land_during_a_freeze(gated, pushed, project, port):
     direct, first, second = pushed
     held = Held(port, direct, "v1", second)
     with gated.app.app_context():
         with writing() as session:
-            fence_id = raise_fence(session, project, "move").id
+            freeze_id = freeze_writes(session, project, "move").id
         status = held.finish()
         with writing() as session:
-            lift_fence(session, fence_id)
+            lift_write_freeze(session, freeze_id)
     assert status == 403
     assert direct.head("v1") == first.digest
 
@@ -113,9 +113,9 @@ def test_a_held_push_to_a_name_that_became_old_changes_nothing(gated, pushed, po
         move = Move(kind="image", state="grace", requested_by="somebody", **moved)
         session.add(move)
         session.flush()
-        former = {"path": move.source, "now": move.target, "exact": True}
+        values = {"path": move.source, "new_path": move.target, "exact": True}
         until_then = datetime.now(UTC) + timedelta(days=7)
-        session.add(OldPath(**former, until=until_then, move_id=move.id))
+        session.add(OldPath(**values, until=until_then, move_id=move.id))
         session.commit()
     assert held.finish() == 403
     assert direct.head("v1") == first.digest

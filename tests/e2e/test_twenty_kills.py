@@ -3,7 +3,7 @@
 At the end the registry is compared with what should be there, tag by tag, digest by digest, blob
 by blob. The moments are random: REGISTRY_UI_TEST_SEED repeats the choices of a run.
 
-What is cut short is waiting alone: a fence is quiet as soon as no client of this test uses a
+What is cut short is waiting alone: a write freeze is quiet as soon as no client of this test uses a
 bearer token from before it, a dead worker's lease runs out at its death, and what the schedule
 does every minute is done several times a second.
 """
@@ -27,7 +27,7 @@ from sqlalchemy import select
 from registry_ui.demo.images import sha256
 from registry_ui.demo.push import RegistryClient
 from registry_ui.distribution.manifest import PLACEHOLDER_ANNOTATION
-from registry_ui.models import ContainerImage, Fence, RegistryEvent, Tag, TrashedTag
+from registry_ui.models import ContainerImage, RegistryEvent, Tag, TrashedTag, WriteFreeze
 from registry_ui.names import is_trash_tag
 from tests.support import registry as registries
 from tests.support.crowd import BASE, IMAGES, Hasty, PushingHasty, PushingSkopeo
@@ -169,11 +169,11 @@ def test_after_twenty_kills_everything_is_where_it_should_be_and_nothing_else(
         stop(crowd)
         finish(stack, jobs)
         assert ledger.pushed > before, "nobody could push meanwhile"
-        assert ledger.refusals, "no fence has stopped anybody"
+        assert ledger.refusals, "no write freeze has stopped anybody"
         assert ledger.wrong == []
         assert_no_push_met_a_collector(ledger, (tmp_path / "collector.log").read_text())
         assert_indexed(stack, jobs, ledger)
-        assert_old_names_refuse_pushes(stack, ledger)
+        assert_old_paths_refuse_pushes(stack, ledger)
         assert_all_can_be_pulled(reader, ledger, projects)
         assert_nothing_of_ours_is_left(stack, reader, projects)
         assert_everybody_pushes(crowd, projects)
@@ -264,12 +264,12 @@ def assert_no_push_met_a_collector(ledger, log: str) -> None:
     assert met == [], "pushed while a collector ran"
 
 
-def assert_old_names_refuse_pushes(stack, ledger) -> None:
-    """The registry accepted no push by an old name, not even one whose client got no answer."""
+def assert_old_paths_refuse_pushes(stack, ledger) -> None:
+    """The registry accepted no push by an old path, not even one whose client got no answer."""
     pushes = stack.fill.rows(RegistryEvent, action="push")
     accepted = {(event.repository, event.tag) for event in pushes}
     assert accepted, "no event of a push has come"
-    assert accepted.intersection(ledger.forbidden) == set(), "pushed by an old name"
+    assert accepted.intersection(ledger.forbidden) == set(), "pushed by an old path"
 
 
 def assert_indexed(stack, jobs, ledger) -> None:
@@ -328,8 +328,8 @@ def index_of(stack, repository: str) -> dict[str, str]:
 
 
 def assert_nothing_of_ours_is_left(stack, reader, projects) -> None:
-    """No fence, no tag of the trash that is not in the trash, no placeholder of a removal."""
-    assert stack.fill.rows(Fence) == []
+    """No write freeze, no tag of the trash outside the trash, no placeholder of a removal."""
+    assert stack.fill.rows(WriteFreeze) == []
     for project in projects:
         for image in IMAGES:
             repository = f"{project.path}/{image}"

@@ -55,7 +55,7 @@ def fill(site, start, stop):
         for n in numbers:
             part = {"source": f"old/i{n}", "target": f"acme/app/i{n}", "number": n + 1}
             session.add(MovedRepository(move_id=1, **part))
-            session.add(OldPath(path=f"old{n}", now="acme/app", move_id=1))
+            session.add(OldPath(path=f"old{n}", new_path="acme/app", move_id=1))
         app = session.query(Project).filter_by(path="acme/app").one()
         member = session.query(User).filter_by(username="member").one()
         for n in numbers:
@@ -219,7 +219,7 @@ def add_activity(session, n, project_id):
 
 def decision(username, repository, **more):
     values = {"place": repository, "credential": "password", "address": "", "client": "docker"}
-    values |= {"asked": "push", "granted": "", "rule": f"nobody pushes to {repository}", **more}
+    values |= {"requested": "push", "granted": "", "rule": f"nobody pushes to {repository}", **more}
     return TokenDecision(username=username, repository=repository, **values)
 
 
@@ -237,4 +237,4 @@ def add_protection(session, n, place_id):
     covers = {"image_pattern": "**", "tag_pattern": f"t{n}*"}
     session.add(ProtectionRule(place_id=place_id, kind="immutable", created_by="x", **covers))
     named = {"repository": "acme/app/many", "tag": f"t{n}"}
-    session.add(ProtectionViolation(place_id=place_id, what="deleted", actor="x", **named))
+    session.add(ProtectionViolation(place_id=place_id, change="deleted", actor="x", **named))

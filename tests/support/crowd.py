@@ -93,7 +93,7 @@ class Pushing(threading.Thread):
             self.over.wait(self.random.uniform(0.2, 1.4) + 2 * took)
 
     def push_something(self) -> None:
-        """Push new content of some kind, sometimes by an old name, which must be refused."""
+        """Push new content of some kind, sometimes by an old path, which must be refused."""
         project, image = self.random.choice(self.projects), self.random.choice(IMAGES)
         number = len(project.names) - 1
         old = number and self.random.random() < 0.1
@@ -139,7 +139,7 @@ class Pushing(threading.Thread):
     def try_old(
         self, project: Renamed, number: int, image: str, tag: str, manifest: Manifest
     ) -> None:
-        """Push by an old name; the registry's events say what came of it where no answer came."""
+        """Push by an old path; the registry's events say what came of it where no answer came."""
         repository = f"{project.names[number]}/{image}"
         tag += "-by-an-old-name"  # Moving tags were pushed by names of then.
         self.ledger.must_be_refused(repository, tag)
@@ -147,7 +147,7 @@ class Pushing(threading.Thread):
             self.send(repository, tag, manifest)
         except (RegistryError, Unsure):
             return
-        self.ledger.wrong.append(f"pushed by an old name: {repository}:{tag}")
+        self.ledger.wrong.append(f"pushed by an old path: {repository}:{tag}")
 
     def send(self, repository: str, tag: str, manifest: Manifest) -> None:
         """Push by this client; as Hasty.push_one()."""

@@ -1,8 +1,8 @@
-"""A worker whose fences are quiet soon.
+"""A worker whose write freezes are quiet soon.
 
 It is the real one, and begins once it is sent something: a dead one is followed at once by
 another that has been loaded before. Whoever uses it sees to it that no bearer token with
-push is used for longer than so many seconds: that is all a fence waits for.
+push is used for longer than so many seconds: that is all a write freeze waits for.
 """
 
 from __future__ import annotations

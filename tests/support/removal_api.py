@@ -6,7 +6,7 @@ URL = "/api/v4/projects/acme/app/-/removals"
 
 
 def client(site, user="owner", *scopes, **more):
-    """Posts and gets JSON with an access token; more: reach, reach_exact."""
+    """Posts and gets JSON with an access token; more: restriction, restriction_exact."""
     secret = site.access_token(user, *(scopes or ("delete_registry",)), **more)
     headers = {"Authorization": f"Bearer {secret}"}
     test_client = site.app.test_client()

@@ -102,7 +102,7 @@ class Jobs:
         policy = self.policies[0]
         self.due = [lambda: self.run_policy(one, policy), lambda: self.rename(other)]
         self.random.shuffle(self.due)
-        # Not first: behind its fence the others would only wait.
+        # Not first: during its write freeze the others would only wait.
         self.due.insert(self.random.randrange(2), collect)
         self.projects.reverse()
         self.policies.reverse()
@@ -204,7 +204,8 @@ def _policy(place: Place, rules: Rules) -> int:
     number = retention.save(BY, place, rules).id
     with writing() as session:
         policy = session.get_one(RetentionPolicy, number)
-        policy.seen, policy.is_enabled, policy.last_run_at = rules.fingerprint, True, utc_now()
+        policy.dry_run_fingerprint = rules.fingerprint
+        policy.is_enabled, policy.last_run_at = True, utc_now()
     return number
 
 

@@ -223,9 +223,9 @@ def test_only_administrators_can_put_a_project_at_the_top() -> None:
 
 
 def test_an_excerpt_says_how_many_items_are_left_out() -> None:
-    assert (excerpt("abc", 2).shown, excerpt("abc", 2).more) == (["a", "b"], 1)
-    assert (excerpt("ab", 2).shown, excerpt("ab", 2).more) == (["a", "b"], 0)
-    assert (excerpt(None, 2).shown, excerpt(None, 2).more) == ([], 0)
+    assert (excerpt("abc", 2).shown, excerpt("abc", 2).remaining) == (["a", "b"], 1)
+    assert (excerpt("ab", 2).shown, excerpt("ab", 2).remaining) == (["a", "b"], 0)
+    assert (excerpt(None, 2).shown, excerpt(None, 2).remaining) == ([], 0)
 
 
 # --- addresses ---

@@ -112,7 +112,7 @@ class Site:
             projects.add_member(ACTOR, path, username, Role.parse(role))
 
     def access_token(self, username: str, *scopes: str, name: str = "ci", **more: Any) -> str:
-        """Make an access token; more: expires_at, reach, reach_exact."""
+        """Make an access token; more: expires_at, restriction, restriction_exact."""
         with self.app.app_context():
             owner = accounts.find_user(username)
             return accounts.create_access_token(
@@ -206,11 +206,13 @@ class Site:
             session.commit()
             return row.id
 
-    def former(self, path: str, now: str, move_id: int, *, exact: bool = False) -> None:
-        """Let an old name be pulled."""
+    def old_path(self, path: str, new_path: str, move_id: int, *, exact: bool = False) -> None:
+        """Let an old path be pulled."""
         with self.session() as session:
             until = datetime(2030, 12, 24, tzinfo=UTC)
-            session.add(OldPath(path=path, now=now, exact=exact, until=until, move_id=move_id))
+            session.add(
+                OldPath(path=path, new_path=new_path, exact=exact, until=until, move_id=move_id)
+            )
             session.commit()
 
     def empty(self) -> None:

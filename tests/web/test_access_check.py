@@ -95,10 +95,10 @@ def test_whoever_may_push_reads_which_tags_rules_keep_there(acme):
     assert "Tags v*" not in words(ask(acme, "dev", "acme/open/web").text), "another project"
 
 
-@pytest.mark.parametrize("reach", ["", "secret/app"])
-def test_a_token_is_answered_about_hidden_and_absent_projects_alike(acme, reach):
+@pytest.mark.parametrize("restriction", ["", "secret/app"])
+def test_a_token_is_answered_about_hidden_and_absent_projects_alike(acme, restriction):
     acme.access_token("bob", "read_registry")
-    acme.change(AccessToken, {"reach_path": reach or None})
+    acme.change(AccessToken, {"restriction_path": restriction or None})
     token = acme.row(AccessToken).id
     found = [answers(ask(acme, "bob", f"{p}/app", token=token)) for p in ("secret", "absent")]
     assert str(found[0]) == str(found[1]).replace("absent", "secret")
@@ -169,7 +169,9 @@ def test_credentials_that_are_no_good_are_said_to_be_so(acme):
 
 @pytest.mark.both_databases
 def test_ones_own_access_token_can_be_chosen_and_nobody_elses(acme):
-    acme.access_token("bob", "read_registry", name="laptop", reach="acme/app/web", reach_exact=True)
+    acme.access_token(
+        "bob", "read_registry", name="laptop", restriction="acme/app/web", restriction_exact=True
+    )
     acme.access_token("carol", "read_registry", name="other")
     bobs, others = (token.id for token in acme.rows(AccessToken))
     assert "laptop" in acme.browser("bob").get("/-/access-check").text

@@ -76,7 +76,7 @@ CONFLICTS = {
 
 
 def test_each_repository_that_no_project_can_own_is_named_with_the_reason(populated_site):
-    populated_site.former("was/app", "acme/app", populated_site.move("acme/app"))
+    populated_site.old_path("was/app", "acme/app", populated_site.move("acme/app"))
     populated_site.move("acme/app", "failed", target="soon/app", source="acme/gone")
     leave(populated_site, *CONFLICTS, "free/app")
     projects, _, conflicts = planned(populated_site)

@@ -72,7 +72,7 @@ def test_no_page_is_an_empty_page_without_an_end_to_follow(ask):
 
 
 @pytest.mark.parametrize(
-    ("reach", "exact", "seen"),
+    ("restriction", "exact", "seen"),
     [
         ("acme/private", False, of("private")),
         ("acme/private", True, ["acme/private"]),
@@ -81,15 +81,15 @@ def test_no_page_is_an_empty_page_without_an_end_to_follow(ask):
         ("veiled", False, []),
     ],
 )
-def test_a_bound_token_lists_what_it_is_bound_to(world, ask, reach, exact, seen):
+def test_a_bound_token_lists_what_it_is_bound_to(world, ask, restriction, exact, seen):
     secret = world.access_token("owner", "read_registry")
-    world.change(AccessToken, {"reach_path": reach, "reach_exact": exact})
+    world.change(AccessToken, {"restriction_path": restriction, "restriction_exact": exact})
     assert ask("owner", secret=secret).json == {"repositories": seen}
 
 
 @pytest.mark.parametrize(("exact", "seen"), [(False, ["", "web/api"]), (True, [""])])
 def test_a_bound_token_opens_the_images_of_a_project_that_it_is_bound_to(world, exact, seen):
-    more = {"reach": "acme/private", "reach_exact": exact}
+    more = {"restriction": "acme/private", "restriction_exact": exact}
     secret = world.access_token("owner", "read_registry", **more)
     client, project = world.app.test_client(), "/api/v4/projects/acme/private/-"
     get = functools.partial(client.get, headers=basic("owner", secret))
@@ -113,7 +113,7 @@ def test_a_token_that_does_not_pull_lists_nothing(world):
 def test_the_number_of_queries_does_not_grow_with_what_is_listed(world, ask):
     counts = []
     for query in ("?n=1", "?n=100"):
-        with world.statements() as noted:
+        with world.statements() as statements:
             ask("reporter", query)
-        counts.append(len(noted))
+        counts.append(len(statements))
     assert counts[0] == counts[1]

@@ -133,9 +133,9 @@ def test_the_cost_is_the_same_for_many_layers_and_tags(two_projects, registry):
     def cost(new):
         compare(two_projects, "acme/app:1.0", new)
         registry.asked.clear()
-        with two_projects.statements() as noted:
+        with two_projects.statements() as statements:
             compare(two_projects, "acme/app:1.0", new)
-        return len(noted), len(registry.asked)
+        return len(statements), len(registry.asked)
 
     few = cost("acme/app:2.0")
     layers = [(f"layer {n}", n) for n in range(200)]

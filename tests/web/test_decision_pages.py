@@ -85,7 +85,7 @@ def test_a_private_project_and_one_that_is_not_there_give_the_same_row_to_the_by
     secret = {
         "password": PASSWORD,
         "token without the scope": acme.access_token("bob", "read_registry"),
-        "token for elsewhere": acme.access_token("bob", "write_registry", reach="acme"),
+        "token for elsewhere": acme.access_token("bob", "write_registry", restriction="acme"),
     }[auth]
     found = []
     for repository in ("secret/app/web", "absent/app/web", "secret/absent/web"):
@@ -138,7 +138,12 @@ def test_an_administrator_reads_their_own_as_they_are(acme):
 
 def fill(site, count, **values):
     fields = {"username": "bob", "credential": "password", "address": "", "client": "docker"}
-    fields |= {"repository": "acme/app", "place": "acme/app", "asked": "pull", "granted": "pull"}
+    fields |= {
+        "repository": "acme/app",
+        "place": "acme/app",
+        "requested": "pull",
+        "granted": "pull",
+    }
     fields |= {"rule": "", **values}
     with site.session() as session:
         for _ in range(count):
@@ -238,7 +243,7 @@ def test_a_maintainer_does_not_learn_where_else_credentials_hold(acme):
     acme.ask_token("repository:acme/app:push", auth=(username, secret))
     token = acme.access_token("bob", "write_registry", name="my secret plan")
     # Made when bob was a member there.
-    acme.change(AccessToken, {"reach_path": "secret/app"}, name="my secret plan")
+    acme.change(AccessToken, {"restriction_path": "secret/app"}, name="my secret plan")
     acme.ask_token("repository:acme/app:push", auth=("bob", token))
     text = acme.browser("alice").get("/acme/app/-/decisions").text
     assert "secret/app" not in text

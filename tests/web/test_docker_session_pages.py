@@ -1,4 +1,4 @@
-"""Docker sessions in the profile, the reach of access tokens, and where passwords do not count."""
+"""Docker sessions in the profile, restricted access tokens, and where passwords do not count."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_the_profile_says_where_passwords_are_not_accepted(alice, make_app):
     assert words in everywhere.browser("carol").get("/-/profile").text
 
 
-# -- the reach of access tokens --------------------------------------------------------
+# -- restricted access tokens ---------------------------------------------------------
 
 
 TOKENS = "/-/profile/tokens"
@@ -105,24 +105,32 @@ GOOD = {"name": "notebook", "scopes": ["read_registry", "api"]}
     ("exactly", "below", "words"), [("", True, "and below"), ("1", False, "alone")]
 )
 def test_a_token_is_bound_to_a_path_or_to_that_image_alone(alice, exactly, below, words):
-    form = {**GOOD, "reach": " alice/tool/web ", "reach_exact": exactly}
+    form = {**GOOD, "restriction": " alice/tool/web ", "restriction_exact": exactly}
     assert alice.browser("alice").post(TOKENS, form).status_code == 302
     token = alice.row(AccessToken)
-    assert (token.reach_path, token.reach_exact) == ("alice/tool/web", not below)
+    assert (token.restriction_path, token.restriction_exact) == ("alice/tool/web", not below)
     assert token.scope_names == ["read_registry", "api"]
     page = alice.browser("alice").get("/-/profile").text
     assert f"<code>alice/tool/web</code> {words}" in page
 
 
-def test_without_a_path_it_holds_everywhere(alice):
-    form = {**GOOD, "reach": "", "reach_exact": "1"}
+def test_a_form_that_was_open_during_an_update_still_restricts_its_token(alice):
+    """Its fields have the names of before. Without them, the token would hold everywhere."""
+    form = {**GOOD, "reach": "alice/tool", "reach_exact": "1"}
     assert alice.browser("alice").post(TOKENS, form).status_code == 302
-    assert alice.row(AccessToken).reach_path is None
+    token = alice.row(AccessToken)
+    assert (token.restriction_path, token.restriction_exact) == ("alice/tool", True)
+
+
+def test_without_a_path_it_holds_everywhere(alice):
+    form = {**GOOD, "restriction": "", "restriction_exact": "1"}
+    assert alice.browser("alice").post(TOKENS, form).status_code == 302
+    assert alice.row(AccessToken).restriction_path is None
     assert "everything" in alice.browser("alice").get("/-/profile").text
 
 
 def test_a_path_that_is_none_is_shown_again(alice):
-    form = {**GOOD, "reach": "No Path", "reach_exact": "1"}
+    form = {**GOOD, "restriction": "No Path", "restriction_exact": "1"}
     answer = alice.browser("alice").post(TOKENS, form)
     assert answer.status_code == 422
     assert 'value="No Path"' in answer.text

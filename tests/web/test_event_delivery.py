@@ -330,9 +330,9 @@ def test_the_number_of_queries_does_not_grow_with_what_is_stored_already(site, m
     for stored in (0, 50):
         site.deliver(*(event_of("push", f"a/b{stored}x{n}", "v1") for n in range(stored + 1)))
         token = site.registry_token()
-        with site.statements() as noted:
+        with site.statements() as statements:
             site.deliver(event_of("push", "a/b", "v1"), token=token)
-        counts.append(len(noted))
+        counts.append(len(statements))
     assert counts[0] == counts[1] <= 3
 
 

@@ -21,8 +21,8 @@ from registry_ui.garbage_collection import service as garbage_collection
 from registry_ui.garbage_collection.process import is_gone
 from registry_ui.jobs.tasks import resume
 from registry_ui.manifests.blobs import record_contents
-from registry_ui.models import Fence, GarbageCollection, Manifest, utc_now
-from registry_ui.operations import write_freeze as fences
+from registry_ui.models import GarbageCollection, Manifest, WriteFreeze, utc_now
+from registry_ui.operations import write_freeze
 from tests.support.garbage_collection import begin, run
 from tests.support.html import Page
 from tests.web.support import ACTOR, PASSWORD, Site, basic, digest
@@ -62,7 +62,7 @@ def collector(tmp_path):
 @pytest.fixture
 def site(make_app, tmp_path, collector, monkeypatch):
     """A site with an administrator and a project; the last token ends at once."""
-    monkeypatch.setattr(fences, "GRACE", timedelta(0))
+    monkeypatch.setattr(write_freeze, "GRACE", timedelta(0))
     made = Site(make_app(var=tmp_path, token_lifetime=0, gc_command=script(collector)))
     made.user("admin", admin=True)
     made.users("maintainer", "reporter")
@@ -117,7 +117,7 @@ def test_a_dry_run_says_what_would_be_freed_and_stops_nothing(site, admin, colle
     assert "&lt;script&gt;alert(1)" in answer.text
     assert "<script>alert" not in answer.text
     assert "marking" not in answer.text
-    assert [action for _, action, _ in site.audit() if "fence" in action] == []
+    assert [action for _, action, _ in site.audit() if "freeze" in action] == []
 
 
 def test_a_collection_is_confirmed_first_and_every_step_is_in_the_audit(site, admin, collector):
@@ -130,12 +130,12 @@ def test_a_collection_is_confirmed_first_and_every_step_is_in_the_audit(site, ad
     steps = [(actor, action) for actor, action, subject in site.audit() if "garbage" in subject]
     assert steps == [
         ("admin", "collection.run.start"),
-        (WORKER.name, "fence.raise"),
+        (WORKER.name, "write_freeze.begin"),
         (WORKER.name, "collection.collector.run"),
-        ("admin", "fence.lift"),
+        ("admin", "write_freeze.lift"),
         ("admin", "collection.run.done"),
     ]
-    assert site.rows(Fence) == []
+    assert site.rows(WriteFreeze) == []
     overview = Page(admin.get(PAGE).text).text
     assert "Collection 1" in overview
 
@@ -154,7 +154,7 @@ def test_what_the_index_knows_is_measured(site, admin):
     assert site.row(GarbageCollection).freed == 12_000_500
 
 
-def test_a_collector_that_fails_is_shown_with_its_words_and_the_fence_is_lifted(
+def test_a_collector_that_fails_is_shown_with_its_words_and_the_freeze_is_lifted(
     site, admin, collector
 ):
     script(collector, lines=["it can't read the storage"], status=3)
@@ -162,11 +162,11 @@ def test_a_collector_that_fails_is_shown_with_its_words_and_the_fence_is_lifted(
     assert "The collector exited with status 3." in text
     assert "Pushes and deletions work again." in text
     assert "it can't read the storage" in text
-    assert (site.row(GarbageCollection).state, site.rows(Fence)) == ("failed", [])
+    assert (site.row(GarbageCollection).state, site.rows(WriteFreeze)) == ("failed", [])
 
 
 def test_what_can_not_be_run_is_said(make_app, tmp_path, monkeypatch):
-    monkeypatch.setattr(fences, "GRACE", timedelta(0))
+    monkeypatch.setattr(write_freeze, "GRACE", timedelta(0))
     site = Site(make_app(var=tmp_path, token_lifetime=0, gc_command=("/nowhere/registry",)))
     with site.app.app_context():
         row = run(site, garbage_collection.begin(ACTOR, dry_run=False).id)
@@ -174,11 +174,11 @@ def test_what_can_not_be_run_is_said(make_app, tmp_path, monkeypatch):
     assert "/nowhere/registry can't be run: No such file or directory" in row.output
 
 
-def test_an_error_of_ours_lifts_the_fence_too(site, monkeypatch):
+def test_an_error_of_ours_lifts_the_freeze_too(site, monkeypatch):
     monkeypatch.setattr(runner, "_measure_blobs", lambda *_: 1 / 0)
     row = run(site, begin(site))
     assert (row.state, row.problem) == ("failed", runner.UNEXPECTED_ERROR)
-    assert site.rows(Fence) == []
+    assert site.rows(WriteFreeze) == []
 
 
 @pytest.fixture
@@ -189,39 +189,39 @@ def impatient(monkeypatch):
 
 
 @pytest.mark.usefixtures("impatient")
-def test_an_earlier_collector_that_lives_for_long_keeps_the_fence(site, admin, monkeypatch):
+def test_an_earlier_collector_that_lives_for_long_keeps_the_freeze(site, admin, monkeypatch):
     """Its worker hung, and another goes on: it may still delete what would be pushed now."""
     seen = []
 
     def is_gone(_lock):
         row = site.row(GarbageCollection)
-        if row.fence_id is None:
+        if row.write_freeze_id is None:
             return True
-        seen.append((len(site.rows(Fence)), Page(admin.get(f"{PAGE}/{row.id}").text).text))
+        seen.append((len(site.rows(WriteFreeze)), Page(admin.get(f"{PAGE}/{row.id}").text).text))
         return len(seen) > 3
 
     monkeypatch.setattr(runner, "is_gone", is_gone)
     row = run(site, begin(site))
-    assert [fences for fences, _ in seen] == [1] * 5  # four before it, one after it
+    assert [freezes for freezes, _ in seen] == [1] * 5  # four before it, one after it
     assert "an earlier collector started still runs" in seen[1][1]
-    assert (row.state, row.problem, site.rows(Fence)) == ("done", "", [])
+    assert (row.state, row.problem, site.rows(WriteFreeze)) == ("done", "", [])
 
 
 @pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("dry_run", [False, True])
-def test_behind_something_that_never_ends_no_fence_is_raised(site, monkeypatch, dry_run):
+def test_behind_something_that_never_ends_no_freeze_begins(site, monkeypatch, dry_run):
     monkeypatch.setattr(runner, "is_gone", lambda _lock: False)
     row = run(site, begin(site, dry_run=dry_run))
     assert row.state == "failed"
     assert "an earlier collector started still runs" in row.problem
-    assert [action for _, action, _ in site.audit() if "fence" in action] == []
+    assert [action for _, action, _ in site.audit() if "freeze" in action] == []
 
 
 def test_a_removal_that_never_lets_go_ends_it(site, monkeypatch):
     monkeypatch.setattr(runner, "WRITERS_TIMEOUT", timedelta(0))
-    monkeypatch.setattr(fences, "writers_until", lambda _session: fences.utc_now())
+    monkeypatch.setattr(write_freeze, "writers_until", lambda _session: write_freeze.utc_now())
     row = run(site, begin(site))
-    assert (row.state, site.rows(Fence)) == ("failed", [])
+    assert (row.state, site.rows(WriteFreeze)) == ("failed", [])
     assert "did not stop" in row.problem
 
 
@@ -284,7 +284,7 @@ def test_whoever_may_push_is_told_on_the_pages_of_a_project(site, who, told, pat
     browser = site.browser(who)
     assert words not in browser.get(path).text
     with site.app.app_context(), writing() as session:
-        fences.raise_fence(session, fences.EVERYWHERE, "collection")
+        write_freeze.freeze_writes(session, write_freeze.EVERYWHERE, "collection")
     assert (words in browser.get(path).text) is told
 
 

@@ -185,13 +185,13 @@ def test_it_costs_three_queries_unless_an_immutable_rule_applies(gated_site):
     gated_site.change(ProtectionRule, {"tag_pattern": "other"}, tag_pattern="latest")
     costs = {"main": ("dev", APP), "v1": ("dev", "acme/free")}
     for tag, (who, repository) in costs.items():
-        with gated_site.statements() as noted:
+        with gated_site.statements() as statements:
             assert_passes(ask(gated_site, "PUT", tag, who, repository))
-        assert len(noted) <= 3, noted
+        assert len(statements) <= 3, statements
     gated_site.change(ProtectionRule, {"tag_pattern": "nothing"})
-    with gated_site.statements() as noted:
+    with gated_site.statements() as statements:
         assert_passes(ask(gated_site, "PUT", "v1", repository="acme/free"))
-    assert len(noted) == 3
+    assert len(statements) == 3
 
 
 # -- why? ------------------------------------------------------------------------

@@ -145,4 +145,4 @@ def test_other_content_in_its_place_is_shown_as_a_change_against_the_rule(releas
     released.deliver(event_of("push", APP, "v1", by="maintainer", digest=digest("a")))
     assert released.rows(ProtectionViolation) == []
     released.deliver(event_of("push", APP, "v1", by="maintainer", digest=digest("c")))
-    assert released.row(ProtectionViolation).what == "overwritten"
+    assert released.row(ProtectionViolation).change == "overwritten"

@@ -7,7 +7,7 @@ import pytest
 from registry_ui.audit import OWN_SUBJECT
 from registry_ui.db.session import writing
 from registry_ui.models import ProtectionRule, TagClaim
-from registry_ui.operations.write_freeze import raise_fence
+from registry_ui.operations.write_freeze import freeze_writes
 from tests.support.gate_requests import (
     APP,
     TROUBLES,
@@ -163,7 +163,7 @@ def test_a_blob_is_deleted_by_whom_a_manifest_is(gated_site, registry):
         delete_blob(gated_site, "dev"), "you no longer have permission to delete in acme/app"
     )
     with gated_site.app.app_context(), writing() as session:
-        raise_fence(session, APP, "move")
+        freeze_writes(session, APP, "move")
     assert "writes to acme/app are stopped" in delete_blob(gated_site).headers["X-Gate-Message"]
 
 

@@ -33,9 +33,9 @@ def test_what_is_hidden_costs_as_much_as_what_is_absent(world, address, who):
     browser = world.browser(who)
 
     def cost(path):
-        with world.statements() as noted:
+        with world.statements() as statements:
             browser.get(address.replace("{}", path))
-        return len(noted)
+        return len(statements)
 
     for below in ("", "/private"):
         assert cost(f"veiled{below}") == cost(f"absent{below}"), below
@@ -62,9 +62,9 @@ def test_every_route_of_what_is_hidden_answers_and_costs_as_that_of_what_is_abse
             found = []
             for path in ("veiled/private", "absent/private"):
                 address = f"/{path}{rest.format(**numbers)}"
-                with world.statements() as noted:
+                with world.statements() as statements:
                     answer = browser.get(address) if method == "GET" else browser.post(address)
-                found.append((len(noted), answer.status_code, len(answer.data)))
+                found.append((len(statements), answer.status_code, len(answer.data)))
             if found[0] != found[1]:
                 wrong.append(f"{who}: {method} {rest}: hidden {found[0]}, absent {found[1]}")
     assert not wrong, "\n".join(wrong)

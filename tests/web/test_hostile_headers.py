@@ -82,7 +82,7 @@ def test_any_bytes_in_a_raw_query_break_no_page(world, url):
 def test_a_query_that_is_no_utf_8_goes_along_to_the_new_name(site):
     site.project("acme/public", "public")
     move = site.move("acme/public", "grace", source="old/name", target="acme/public")
-    site.former("old/name", "acme/public", move)
+    site.old_path("old/name", "acme/public", move)
     environ = {"QUERY_STRING": "q=a%2Fb&page=\xff"}
     answer = site.app.test_client().get("/old/name", environ_overrides=environ)
     assert answer.status_code == 302

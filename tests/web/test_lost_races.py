@@ -166,7 +166,7 @@ def policies(site):
             row = RetentionPolicy(place_id=place.id, older_than_days=1, created_by="x")
             session.add(row)
             session.flush()
-            row.seen, row.is_enabled = Rules.of(row).fingerprint, True
+            row.dry_run_fingerprint, row.is_enabled = Rules.of(row).fingerprint, True
             session.commit()
     return [row.id for row in site.rows(RetentionPolicy)]
 

@@ -78,7 +78,7 @@ def test_what_was_there_is_there_after_the_upgrade_and_after_the_way_back(old):
         db.session.remove()
     (user,) = old.rows(User)
     assert (user.username, user.tokens_only) == ("alice", False)
-    assert old.row(AccessToken).reach_path is None
+    assert old.row(AccessToken).restriction_path is None
     assert old.row(Membership).role == 30
     with old.app.app_context():
         flask_migrate.downgrade(MIGRATIONS, revision="0001")

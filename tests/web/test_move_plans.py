@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from registry_ui.models import Fence, Move, Tag, UnassignedRepository, utc_now
+from registry_ui.models import Move, Tag, UnassignedRepository, WriteFreeze, utc_now
 from tests.support.html import Page
 from tests.support.moves import plan
 from tests.web.support import basic
@@ -36,12 +36,12 @@ REFUSED = [
 
 
 def reserve(site):
-    """Let one path be in use in the registry, one be an old name, one the new one of a move."""
+    """Let one path be in use in the registry, one be an old path, one the new one of a move."""
     with site.session() as session:
         used = {"path": "acme/in-use/image", "first_seen_at": utc_now(), "tag_count": 1}
         session.add(UnassignedRepository(**used))
         session.commit()
-    site.former("acme/was", "acme/other", site.move("acme/other", "grace", source="acme/was"))
+    site.old_path("acme/was", "acme/other", site.move("acme/other", "grace", source="acme/was"))
     site.move("acme/other", "failed", target="acme/soon", source="acme/gone")
 
 
@@ -110,8 +110,8 @@ def test_the_plan_says_who_gains_and_who_loses_what(two_groups):
     two_groups.member("acme/app", "owner", "owner")
     two_groups.deploy_token("acme", "read_registry")
     two_groups.deploy_token("elsewhere", "read_registry")
-    two_groups.access_token("owner", "read_registry", reach="acme")
-    two_groups.access_token("owner", "read_registry", reach="acme/app/web")
+    two_groups.access_token("owner", "read_registry", restriction="acme")
+    two_groups.access_token("owner", "read_registry", restriction="acme/app/web")
     answer, _ = plan(two_groups, "acme/app", "elsewhere/app2", "root")
     page = Page(two_groups.browser("root").get(answer.headers["Location"]).text).text
     assert "boss none Owner" in page
@@ -186,7 +186,7 @@ def test_a_token_for_the_root_image_opens_no_move_of_another(two_groups):
     number = two_groups.row(Move).id
     found = []
     for exact in (True, False):
-        bound = {"reach": "acme/app", "reach_exact": exact, "name": str(exact)}
+        bound = {"restriction": "acme/app", "restriction_exact": exact, "name": str(exact)}
         auth = basic("owner", two_groups.access_token("owner", "api", **bound))
         address = f"/api/v4/projects/acme/app/-/moves/{number}"
         found.append(two_groups.browser().get(address, headers=auth).status_code)
@@ -208,7 +208,7 @@ def test_nothing_begins_before_the_path_is_typed(two_groups):
     assert refused.status_code == 422
     assert "Type acme/app to confirm." in Page(refused.text).text
     assert two_groups.row(Move).state == "planned"
-    assert two_groups.rows(Fence) == []
+    assert two_groups.rows(WriteFreeze) == []
 
 
 def test_a_plan_whose_path_was_taken_meanwhile_does_not_begin(two_groups):

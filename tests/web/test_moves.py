@@ -16,11 +16,11 @@ from registry_ui.models import (
     AuditEntry,
     ContainerImage,
     CopiedTag,
-    Fence,
     Move,
     MovedRepository,
     Namespace,
     Place,
+    WriteFreeze,
     utc_now,
 )
 from registry_ui.moves import runner, transfer
@@ -28,7 +28,12 @@ from registry_ui.moves.lease import claim
 from registry_ui.moves.switchover import switch
 from registry_ui.operations import lease as operation_lease
 from registry_ui.operations.errors import Canceled, Deferred
-from registry_ui.operations.write_freeze import EVERYWHERE, lift_fence, raise_fence, writers_until
+from registry_ui.operations.write_freeze import (
+    EVERYWHERE,
+    freeze_writes,
+    lift_write_freeze,
+    writers_until,
+)
 from tests.support.html import Page
 from tests.support.moves import plan
 from tests.web.support import basic, digest
@@ -70,7 +75,7 @@ def test_an_empty_namespace_is_renamed_with_what_is_in_it(two_groups, monkeypatc
     paths = {place.path for place in two_groups.rows(Place)}
     assert {"acme/full", "acme/full/inner", "acme/full/inner/app"} <= paths
     assert not [path for path in paths if path.startswith("acme/empty")]
-    assert two_groups.rows(Fence) == []
+    assert two_groups.rows(WriteFreeze) == []
     done = two_groups.row(AuditEntry, action="namespace.move")
     assert (done.subject, done.detail) == ("acme/full", {"source": "acme/empty"})
     told = Page(two_groups.browser("owner").get("/acme/full/-/activity").text).text
@@ -127,11 +132,11 @@ def test_a_move_waits_for_a_garbage_collection_and_a_collection_for_a_move(two_g
     number = two_groups.move("acme/app", "waiting", target="acme/new", requested_by="owner")
     with two_groups.app.app_context():
         with writing() as session:
-            fence = raise_fence(session, EVERYWHERE, "collection").id
+            freeze = freeze_writes(session, EVERYWHERE, "collection").id
         run_move(number)
         assert writers_until(db.session()) is None
         with writing() as session:
-            lift_fence(session, fence)
+            lift_write_freeze(session, freeze)
     assert two_groups.row(Move).state == "waiting"
     later = utc_now() + timedelta(seconds=30)
     two_groups.change(Move, {"lease_until": later, "state": "copying"})
@@ -139,7 +144,7 @@ def test_a_move_waits_for_a_garbage_collection_and_a_collection_for_a_move(two_g
         assert writers_until(session) == later
 
 
-def test_a_move_that_often_notes_how_far_it_is_heeds_a_fence_and_who_calls_it_off(
+def test_a_move_that_often_notes_how_far_it_is_heeds_a_freeze_and_who_calls_it_off(
     two_groups, monkeypatch
 ):
     clock = SimpleNamespace(now=0.0)
@@ -158,11 +163,11 @@ def test_a_move_that_often_notes_how_far_it_is_heeds_a_fence_and_who_calls_it_of
         monkeypatch.setattr(operation_lease, "time", clock)
         held._renewed_at = clock.now
         with writing() as session:
-            fence = raise_fence(session, EVERYWHERE, "collection").id
+            freeze = freeze_writes(session, EVERYWHERE, "collection").id
         with pytest.raises(Deferred):
             work(held)
         with writing() as session:
-            lift_fence(session, fence)
+            lift_write_freeze(session, freeze)
             session.get_one(Move, number).cancel_wanted = True
         with pytest.raises(Canceled):
             work(held)
@@ -183,13 +188,13 @@ def bare(site):
 
 @pytest.mark.both_databases
 @pytest.mark.parametrize("path", ["acme/app", "acme"])
-def test_a_plan_to_delete_what_has_an_old_name_links_the_move_and_has_no_button(bare, path):
+def test_a_plan_to_delete_what_has_an_old_path_links_the_move_and_has_no_button(bare, path):
     number = bare.move("acme/app", "grace", source="acme/gone", target="acme/app")
-    bare.former("acme/gone", "acme/app", number)
+    bare.old_path("acme/gone", "acme/app", number)
     answer = bare.browser("owner").get(f"/{path}/-/delete")
     page = Page(answer.text)
     assert answer.status_code == 200
-    words = f"“acme/gone”, the old name of “acme/app”, can still be pulled (move {number})."
+    words = f"“acme/gone”, the old path of “acme/app”, can still be pulled (move {number})."
     assert words in page.text
     assert f"/acme/app/-/moves/{number}" in page.links.values()
     assert "Type" not in page.first("main").text
@@ -198,7 +203,7 @@ def test_a_plan_to_delete_what_has_an_old_name_links_the_move_and_has_no_button(
 @pytest.mark.both_databases
 def test_a_program_learns_which_move_keeps_a_project_from_its_deletion(bare):
     number = bare.move("acme/app", "grace", source="acme/gone", target="acme/app")
-    bare.former("acme/gone", "acme/app", number)
+    bare.old_path("acme/gone", "acme/app", number)
     auth = basic("owner", bare.access_token("owner", "api", "delete_registry"))
     url, client = "/api/v4/projects/acme/app/-/removals", bare.app.test_client()
     planned = client.post(url, json={"project": True}, headers=auth).json

@@ -132,6 +132,6 @@ def test_what_a_project_owns_is_not_unassigned_even_if_it_is_empty(site, graph):
 def test_whose_the_repositories_are_is_asked_once_for_all_of_them(site, graph):
     for number in range(20):
         graph.tag(f"legacy/app{number}", v1=graph.image("one"))
-    with site.statements() as noted:
+    with site.statements() as statements:
         read(site)
-    assert len([sql for sql in noted if sql.startswith("SELECT places.path")]) == 1
+    assert len([sql for sql in statements if sql.startswith("SELECT places.path")]) == 1

@@ -17,7 +17,7 @@ def moved(site):
     """acme/app was acme/old, whose image was changed after the move."""
     site.project("acme/app")
     site.number = site.move("acme/app", "grace", source="acme/old", target="acme/app")
-    site.former("acme/old", "acme/app", site.number)
+    site.old_path("acme/old", "acme/app", site.number)
     site.change(MovedRepository, {"state": "verified"})
     return site
 
@@ -55,7 +55,7 @@ def test_an_old_path_that_goes_meanwhile_is_not_said_to_be_stopped(moved, monkey
     compare(moved, monkeypatch, retire)
     assert not is_stopped(moved)
     assert moved.row(Move).problem == ""
-    assert moved.rows(AuditEntry, action="image.old_name.stop") == []
+    assert moved.rows(AuditEntry, action="image.old_path.stop") == []
 
 
 def test_what_is_kept_after_all_is_stopped_by_the_next_comparison(moved, monkeypatch):

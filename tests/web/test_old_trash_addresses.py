@@ -69,7 +69,7 @@ def test_nothing_else_is_redirected(acme):
 
 @pytest.mark.both_databases
 def test_the_old_address_of_a_renamed_project_leads_to_its_trash(acme):
-    acme.former("acme/was", "acme/app", acme.move("acme/app", "grace", source="acme/was"))
+    acme.old_path("acme/was", "acme/app", acme.move("acme/app", "grace", source="acme/was"))
     answer = acme.browser("owner").get("/acme/was/-/bin?page=1", follow_redirects=True)
     assert (answer.request.path, answer.request.query_string) == (NEW, b"page=1")
     assert answer.status_code == 200

@@ -194,7 +194,7 @@ def test_policies_keep_their_meaning_or_are_suspended_with_a_reason(old):
     for number, (_, images, keep, is_on) in enumerate(STORED, 1):
         row = rows[number]
         assert (row.images, row.keep_matching, row.is_enabled) == (images, keep, is_on), number
-        assert bool(row.seen) is is_on
+        assert bool(row.dry_run_fingerprint) is is_on
         assert bool(row.suspension_reason) is not is_on
     assert "a comma did not separate patterns" in rows[5].suspension_reason
     assert "“{” can't be part of a tag" in rows[6].suspension_reason
@@ -206,7 +206,7 @@ def test_policies_keep_their_meaning_or_are_suspended_with_a_reason(old):
 def test_a_dry_run_of_settings_that_mean_the_same_still_counts(old):
     upgrade(old)
     for row in old.rows(RetentionPolicy):
-        assert row.is_enabled is (row.seen == Rules.of(row).fingerprint)
+        assert row.is_enabled is (row.dry_run_fingerprint == Rules.of(row).fingerprint)
 
 
 def test_what_a_suspended_policy_was_about_to_remove_is_cancelled(old):

@@ -133,8 +133,8 @@ def places(alice):
     ],
 )
 def test_a_token_can_be_limited_to_what_its_owner_can_see(places, path):
-    make(places, reach=path)
-    assert places.row(AccessToken).reach_path == path.strip("/")
+    make(places, restriction=path)
+    assert places.row(AccessToken).restriction_path == path.strip("/")
 
 
 def test_a_token_is_not_limited_to_a_path_that_is_not_there_and_hidden_ones_look_the_same(places):
@@ -142,12 +142,12 @@ def test_a_token_is_not_limited_to_a_path_that_is_not_there_and_hidden_ones_look
     pages, prices = set(), set()
     browser = places.browser("alice")
     for path in ("hidden/app", "hidden/app/web", "hidden", "acme/ap", "nowhere", "bob", "bob/x"):
-        with places.statements() as noted:
-            answer = browser.post(TOKENS, {**GOOD, "reach": path})
+        with places.statements() as statements:
+            answer = browser.post(TOKENS, {**GOOD, "restriction": path})
         assert answer.status_code == 422
         assert "There is no namespace, project, or image with this path" in answer.text
         pages.add(re.sub(r'value="[^"]*"', "", answer.text))
-        prices.add(len(noted))
+        prices.add(len(statements))
     assert len(pages) == 1
     assert len(prices) == 1
     assert places.rows(AccessToken) == []
@@ -157,8 +157,8 @@ def test_a_token_is_not_limited_to_a_path_that_is_not_there_and_hidden_ones_look
 def test_an_administrator_can_limit_a_token_to_a_repository_without_a_project(places):
     places.user("admin", admin=True)
     places.deliver(event_of("push", "library/nginx", "1"))
-    make(places, "admin", reach="library")
-    answer = places.browser("alice").post(TOKENS, {**GOOD, "reach": "library"})
+    make(places, "admin", restriction="library")
+    answer = places.browser("alice").post(TOKENS, {**GOOD, "restriction": "library"})
     assert answer.status_code == 422
 
 

@@ -178,7 +178,7 @@ def test_violations_of_a_month_are_shown_to_those_who_push(acme):
                     place_id=place,
                     repository="acme/app",
                     tag=tag,
-                    what="overwritten",
+                    change="overwritten",
                     actor="<b>mallory",
                     at=utc_now() - timedelta(days=age),
                 )

@@ -24,7 +24,7 @@ def fill(site, *ages, category="account"):
         "client": "",
         "repository": "a/b",
     }
-    fields |= {"place": "", "asked": "pull", "granted": "", "rule": "because", "count": 1}
+    fields |= {"place": "", "requested": "pull", "granted": "", "rule": "because", "count": 1}
     now = utc_now()
     rows = [{**fields, "username": f"{age}", "at": now - timedelta(days=age)} for age in ages]
     with site.session() as session:

@@ -30,7 +30,7 @@ def recorded(site):
     with site.app.app_context():
         decision_log.decision_log().flush()
     return [
-        (row.username, row.credential, row.repository, row.asked, row.granted, row.rule)
+        (row.username, row.credential, row.repository, row.requested, row.granted, row.rule)
         for row in site.rows(TokenDecision)
     ]
 
@@ -66,7 +66,7 @@ def test_each_refusal_names_its_rule(acme, who, scope, place, rule):
 
 def test_the_credential_is_named_as_its_owner_named_it(acme):
     secret = acme.access_token("alice", "write_registry", name="laptop")
-    acme.change(AccessToken, {"reach_path": "acme/other"})
+    acme.change(AccessToken, {"restriction_path": "acme/other"})
     acme.ask_token("repository:acme/app:pull", auth=("alice", secret))
     acme.ask_token("repository:acme/app:delete", auth=("alice", secret))
     deploy = acme.deploy_token("acme/app", "read_registry", name="ci")
@@ -105,9 +105,9 @@ def test_equal_decisions_of_a_moment_are_one_row_with_a_count(acme):
 
 def test_deciding_writes_nothing_by_itself(acme):
     acme.ask_token(auth=("alice", PASSWORD))
-    with acme.statements() as noted:
+    with acme.statements() as statements:
         acme.ask_token("repository:acme/app:pull", auth=("alice", PASSWORD))
-    assert {sql.split()[0] for sql in noted} == {"SELECT"}
+    assert {sql.split()[0] for sql in statements} == {"SELECT"}
     assert acme.rows(TokenDecision) == []
 
 
@@ -118,8 +118,8 @@ def test_a_thread_of_its_own_writes_soon(monkeypatch):
     monkeypatch.setattr(decision_log, "INTERVAL", 0.02)
     written = []
     journal = DecisionLog(written.extend)
-    journal.note(ONE)
-    journal.note(ONE)
+    journal.record(ONE)
+    journal.record(ONE)
     deadline = time.monotonic() + 60
     while sum(count for _, _, count in written) < 2:
         assert time.monotonic() < deadline
@@ -130,7 +130,7 @@ def test_a_thread_of_its_own_writes_soon(monkeypatch):
 def test_closed_it_writes_the_rest_and_its_thread_ends():
     written = []
     journal = DecisionLog(written.extend)
-    journal.note(ONE)
+    journal.record(ONE)
     thread = journal._thread
     journal.close()
     assert not thread.is_alive()
@@ -142,7 +142,7 @@ def test_what_does_not_fit_is_counted_and_not_waited_for(monkeypatch, caplog):
     written = []
     journal = DecisionLog(written.extend, threaded=False)
     for number in range(5):
-        journal.note(ONE._replace(repository=f"acme/{number}"))
+        journal.record(ONE._replace(repository=f"acme/{number}"))
     journal.flush()
     assert len(written) == 3
     assert "2 decisions of the token endpoint were too many to keep" in caplog.text
@@ -153,10 +153,10 @@ def test_a_store_that_breaks_breaks_nothing_else(caplog):
         raise OSError("disk full")
 
     journal = DecisionLog(breaks, threaded=False)
-    journal.note(ONE)
+    journal.record(ONE)
     journal.flush()
     assert "1 decisions of the token endpoint were not kept" in caplog.text
-    journal.note(ONE)
+    journal.record(ONE)
 
 
 def test_what_a_client_calls_itself_is_kept_short_and_printable(acme):

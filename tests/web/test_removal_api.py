@@ -55,7 +55,7 @@ def test_a_token_for_one_repository_removes_nothing_of_the_others_of_its_project
     graph.tag("acme/app", root=graph.image("root"))
     adopt(site)
     planned = client(site)(URL, {"image": "web", "all": True}).json["id"]
-    bound = {"reach": "acme/app", "reach_exact": True}
+    bound = {"restriction": "acme/app", "restriction_exact": True}
     ask = client(site, "owner", "delete_registry", **bound)
     assert ask(URL, {"image": "web", "tags": ["v1"]}).status_code == 404
     one = f"{URL}/{planned}"
@@ -74,7 +74,7 @@ def test_a_token_for_one_repository_confirms_no_dry_run_of_its_whole_project(sit
     policy = {"images": "*", "keep_last": "1"}
     assert site.owner.post("/acme/app/-/retention", policy).status_code == 302
     number = site.row(Removal, kind="retention").id
-    bound = {"reach": "acme/app", "reach_exact": True}
+    bound = {"restriction": "acme/app", "restriction_exact": True}
     ask = client(site, "owner", "delete_registry", **bound)
     assert ask(f"{URL}/{number}/confirm").status_code == 404
     assert site.row(Removal).state == "planned"
@@ -297,7 +297,7 @@ def test_a_whole_place_goes_by_a_program_of_an_owner(site, graph, kind, path, bo
     [(URL, {"project": True}), (URL.replace("removals", "retention-policies"), {"keep_last": 1})],
 )
 def test_a_token_for_the_root_image_alone_is_for_no_whole_project(site, url, body):
-    bound = {"reach": "acme/app", "reach_exact": True}
+    bound = {"restriction": "acme/app", "restriction_exact": True}
     ask = client(site, "owner", "api", "delete_registry", **bound)
     assert ask(url, body).status_code == 404
     assert ask("/api/v4/projects/acme/app/-/moves", {"to": "acme/other"}).status_code == 404

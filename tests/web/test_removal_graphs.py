@@ -10,7 +10,7 @@ from sqlalchemy import update
 from registry_ui.models import ContainerImage, Project, Removal
 from registry_ui.names import TagName
 from registry_ui.operations import lease
-from registry_ui.operations.write_freeze import raise_fence
+from registry_ui.operations.write_freeze import freeze_writes
 from registry_ui.removals import runner as removals
 from registry_ui.removals.planner import plan_tag
 from registry_ui.removals.service import start
@@ -219,7 +219,7 @@ def test_whatever_ends_a_removal_a_tag_gets_back_what_it_needs(site, graph, monk
                 if state == "cancelled":
                     session.execute(update(Removal).values(cancel_wanted=True))
                 else:
-                    raise_fence(session, "acme", "move")
+                    freeze_writes(session, "acme", "move")
                 session.commit()
 
     graph.before = stop

@@ -64,7 +64,7 @@ def test_a_policy_of_a_namespace_holds_below_it(site, graph):
 def test_settings_that_nobody_tried_can_not_be_switched_on(site):
     ask = client(site)
     one = f"{URL}/{ask(URL, {'keep_last': 2}).json['id']}"
-    site.change(RetentionPolicy, {"seen": ""})
+    site.change(RetentionPolicy, {"dry_run_fingerprint": ""})
     refused = ask(f"{one}/switch", {"on": True})
     assert refused.status_code == 409
     assert "dry run" in refused.json["error"]["message"]

@@ -101,12 +101,12 @@ def test_a_pattern_that_keeps_nothing_now_must_be_confirmed_by_name(site, graph)
 def test_a_policy_whose_pattern_came_to_keep_nothing_is_asked_about_at_its_next_dry_run(site):
     post(site, images="web", keep_matching="v*")
     number = site.row(RetentionPolicy).id
-    site.change(RetentionPolicy, {"keep_matching": "KEEP", "seen": ""})
+    site.change(RetentionPolicy, {"keep_matching": "KEEP", "dry_run_fingerprint": ""})
     answer = post(site, f"{PAGE}/{number}/dry-run")
     assert answer.status_code == 422
     assert "No tag matches “KEEP” now" in Page(answer.text).text
     assert f"{PAGE}/{number}" in answer.text, "the form to change it"
-    assert site.row(RetentionPolicy).seen == ""
+    assert site.row(RetentionPolicy).dry_run_fingerprint == ""
 
 
 def test_a_stored_pattern_that_can_not_be_used_does_not_run_and_says_why(site, graph):
@@ -177,7 +177,7 @@ def test_programs_confirm_a_pattern_that_keeps_nothing_by_its_name_too(site):
 def test_a_suspended_policy_says_why_until_its_next_dry_run(site):
     post(site, images="web", keep_matching="v*,latest")
     number, reason = site.row(RetentionPolicy).id, "Suspended by an update: a comma was a comma."
-    site.change(RetentionPolicy, {"suspension_reason": reason, "seen": ""})
+    site.change(RetentionPolicy, {"suspension_reason": reason, "dry_run_fingerprint": ""})
     page = site.owner.get(PAGE)
     assert reason in Page(page.text).text
     assert "suspended" in page.text
@@ -193,7 +193,7 @@ def test_a_suspended_policy_says_why_until_its_next_dry_run(site):
 def test_a_nightly_run_with_a_pattern_that_can_not_be_used_deletes_nothing(site, graph):
     post(site, images="web", keep_matching="v*")
     broken = Rules(images="web", keep_matching="{v*", older_than_days=1)
-    values = {"keep_matching": "{v*", "is_enabled": True, "seen": broken.fingerprint}
+    values = {"keep_matching": "{v*", "is_enabled": True, "dry_run_fingerprint": broken.fingerprint}
     site.change(RetentionPolicy, values)
     with site.app.app_context():
         tasks.run_retention()

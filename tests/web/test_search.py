@@ -70,17 +70,17 @@ def test_the_page_finds_what_the_api_finds(world):
 
 
 def test_a_token_finds_what_lies_within_its_reach(world):
-    secret = world.access_token("owner", "read_registry", name="a", reach="acme/internal")
+    secret = world.access_token("owner", "read_registry", name="a", restriction="acme/internal")
     assert search(world, "acme", "owner", secret=secret)["projects"] == ["acme/internal"]
     assert search(world, "v2", "owner", secret=secret)["tags"] == ["acme/internal/web/api:v2"]
-    more = {"reach": "acme/private/web/api", "reach_exact": True}
+    more = {"restriction": "acme/private/web/api", "restriction_exact": True}
     secret = world.access_token("owner", "read_registry", name="b", **more)
     everything = search(world, "acme", "owner", secret=secret)
     assert everything["images"] == ["acme/private/web/api"]
     assert everything["projects"] == []
     assert search(world, "v1", "owner", secret=secret)["tags"] == ["acme/private/web/api:v1"]
     secret = world.access_token("owner", "delete_registry", name="c")
-    world.change(AccessToken, {"reach_path": "veiled"}, name="c")
+    world.change(AccessToken, {"restriction_path": "veiled"}, name="c")
     assert not any(search(world, "private", "owner", secret=secret).values())
 
 
@@ -323,9 +323,9 @@ def test_a_search_costs_the_same_with_few_images_and_with_many(site):
         for who in (None, "member", "admin"):
             for q in ("acme", "1.", "web:1", "acme/app/web:9", "aaaaaaa0"):
                 browser = site.browser(who)
-                with site.statements() as noted:
+                with site.statements() as statements:
                     assert browser.get(URL, query_string={"q": q}).status_code == 200
-                counts[who, q] = len(noted)
+                counts[who, q] = len(statements)
         return counts
 
     few = cost()

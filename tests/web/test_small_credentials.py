@@ -51,11 +51,11 @@ def refusal(site, auth):
     return answer.json["errors"][0]["message"]
 
 
-# -- access tokens with a reach --------------------------------------------------
+# -- access tokens with a restriction --------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("reach", "exact", "reached"),
+    ("restriction", "exact", "reached"),
     [
         ("acme/app", False, ["acme/app", "acme/app/web", "acme/app/web/api"]),
         ("acme/app", True, ["acme/app"]),
@@ -66,21 +66,23 @@ def refusal(site, auth):
         ("elsewhere", False, []),
     ],
 )
-def test_a_bound_token_reaches_a_path_and_whole_segments_below_it(acme, reach, exact, reached):
+def test_a_bound_token_reaches_a_path_and_whole_segments_below_it(
+    acme, restriction, exact, reached
+):
     secret = acme.access_token("alice", "read_registry")
-    acme.change(AccessToken, {"reach_path": reach, "reach_exact": exact})
+    acme.change(AccessToken, {"restriction_path": restriction, "restriction_exact": exact})
     assert pulls(acme, ("alice", secret)) == sorted(reached)
 
 
 def test_an_administrators_bound_token_is_bound_too(acme):
     acme.user("admin", admin=True)
-    auth = ("admin", acme.access_token("admin", "read_registry", reach="acme/app"))
+    auth = ("admin", acme.access_token("admin", "read_registry", restriction="acme/app"))
     assert pulls(acme, auth) == ["acme/app", "acme/app/web", "acme/app/web/api"]
     assert acme.granted("registry:catalog:*", auth=auth) == {}
 
 
 def test_a_bound_token_sees_in_the_api_what_it_is_bound_to(acme):
-    auth = ("alice", acme.access_token("alice", "api", reach="acme/app"))
+    auth = ("alice", acme.access_token("alice", "api", restriction="acme/app"))
     client = acme.app.test_client()
 
     def status(path):
@@ -96,8 +98,8 @@ def test_a_token_for_one_image_finds_it_and_opens_nothing_of_its_project(acme, e
     acme.image("acme/app/web", "v1")
     acme.image("acme/app/other", "v1")
     scopes = ("read_registry", "write_registry", "delete_registry", "api")
-    reach = {"reach": "acme/app/web", "reach_exact": exact}
-    auth = basic("alice", acme.access_token("alice", *scopes, **reach))
+    restriction = {"restriction": "acme/app/web", "restriction_exact": exact}
+    auth = basic("alice", acme.access_token("alice", *scopes, **restriction))
     client = acme.app.test_client()
     listed = client.get("/api/v4/registry/catalog", headers=auth).json["repositories"]
     assert listed == ["acme/app/web"]
@@ -118,9 +120,9 @@ def test_a_bound_token_opens_no_copy_whose_ends_it_does_not_reach(acme):
     gone = acme.copying("acme/app", None, by="alice", path="acme/gone")
     addresses = [f"acme/stall/-/copies/{copied}", f"acme/gone/-/copies/{gone}"]
     found = {}
-    for reach, exact in [("acme", False), ("acme/stall", False), ("acme/stall", True)]:
-        name = f"{reach} {exact}"
-        bound = {"reach": reach, "reach_exact": exact, "name": name}
+    for restriction, exact in [("acme", False), ("acme/stall", False), ("acme/stall", True)]:
+        name = f"{restriction} {exact}"
+        bound = {"restriction": restriction, "restriction_exact": exact, "name": name}
         auth = basic("alice", acme.access_token("alice", "write_registry", **bound))
         browser = acme.browser()
         found[name] = [
@@ -134,11 +136,11 @@ def test_a_bound_token_opens_no_copy_whose_ends_it_does_not_reach(acme):
     }
 
 
-@pytest.mark.parametrize("reach", ["Acme", "acme//app", "../acme", "a" * 300, "acme\0"])
-def test_a_token_bound_to_what_is_no_path_is_not_made(acme, reach):
+@pytest.mark.parametrize("restriction", ["Acme", "acme//app", "../acme", "a" * 300, "acme\0"])
+def test_a_token_bound_to_what_is_no_path_is_not_made(acme, restriction):
     with pytest.raises(Invalid) as caught:
-        acme.access_token("alice", "read_registry", reach=reach)
-    assert "reach" in caught.value.errors
+        acme.access_token("alice", "read_registry", restriction=restriction)
+    assert "restriction" in caught.value.errors
     assert acme.rows(AccessToken) == []
 
 
@@ -288,9 +290,9 @@ def test_a_remembered_password_does_not_let_a_blocked_user_in(acme):
 def test_an_access_token_costs_no_write_but_the_coarse_last_use(acme):
     auth = ("alice", acme.access_token("alice", "read_registry"))
     acme.ask_token(auth=auth)
-    with acme.statements() as noted:
+    with acme.statements() as statements:
         assert acme.ask_token("repository:acme/app:pull", auth=auth).status_code == 200
-    assert [sql.split()[0] for sql in noted] == ["SELECT"]
+    assert [sql.split()[0] for sql in statements] == ["SELECT"]
     assert acme.rows(AuditEntry, action="user.sign_in_failed") == []
 
 

@@ -107,7 +107,7 @@ def test_a_layer_counts_once_however_many_images_have_it(shelf):
     shelf.image("acme/app/a", "v2", BASE, layer("a2", 20), BASE)
     shelf.image("acme/veiled/b", "v1", BASE, layer("b", 300), config=("config", 7))
     found = shelf.footprint("project")
-    assert (found.size, found.tags, found.known, found.images) == (1337, 3, 3, 2)
+    assert (found.size, found.tags, found.analyzed, found.images) == (1337, 3, 3, 2)
     assert sizes(found.largest) == {"acme/veiled/b": (1307, 307), "acme/app/a": (1030, 30)}
     assert sizes(found.projects) == {"acme/veiled": (1307, 307), "acme/app": (1030, 30)}
     assert found.projects.shared == found.largest.shared == 1000
@@ -128,7 +128,7 @@ def test_an_index_takes_what_its_platforms_take(shelf):
     shelf.index("acme/app/a", "v1", amd, inner)
     found = shelf.footprint("tag", "acme/app/a")
     assert sizes(found.largest) == {"v1": (1030, 1030)}
-    assert found.known == 1
+    assert found.analyzed == 1
 
 
 def test_an_index_of_seventy_platforms_is_known_once_all_of_them_are(shelf):
@@ -136,10 +136,10 @@ def test_an_index_of_seventy_platforms_is_known_once_all_of_them_are(shelf):
     other = shelf.image("acme/veiled/b", "", layer("69", 1))
     shelf.index("acme/app/a", "v1", *platforms, other)
     found = shelf.footprint("tag", "acme/app/a")
-    assert (found.size, found.known) == (69, 0)
+    assert (found.size, found.analyzed) == (69, 0)
     shelf.image("acme/app/a", "", layer("69", 1))
     found = shelf.footprint("tag", "acme/app/a")
-    assert (found.size, found.known) == (70, 1)
+    assert (found.size, found.analyzed) == (70, 1)
 
 
 @pytest.mark.parametrize(("count", "known"), [(MAX_COUNTED, 1), (MAX_COUNTED + 1, 0)])
@@ -147,7 +147,7 @@ def test_an_index_of_more_platforms_than_are_counted_is_not_called_known(shelf, 
     same = shelf.image("acme/app/a", "", BASE)
     others = [shelf.index("acme/app/a", "", same, *[same] * n) for n in range(count - 1)]
     shelf.index("acme/app/a", "v1", same, *others)
-    assert shelf.footprint("tag", "acme/app/a").known == known
+    assert shelf.footprint("tag", "acme/app/a").analyzed == known
 
 
 def test_what_an_index_names_without_that_the_image_has_it_is_unknown_and_counts_nothing(shelf):
@@ -155,7 +155,7 @@ def test_what_an_index_names_without_that_the_image_has_it_is_unknown_and_counts
     secret = shelf.image("acme/veiled", "v1", layer("secret", 4321))
     shelf.index("acme/app/evil", "v1", secret)
     found = shelf.footprint(path="acme/app/evil")
-    assert (found.size, found.tags, found.known) == (0, 1, 0)
+    assert (found.size, found.tags, found.analyzed) == (0, 1, 0)
     assert found.layers == []
 
 
@@ -207,7 +207,7 @@ def test_random_graphs_add_up_as_counted_by_hand(shelf, seed):
             shelf.index(path, f"t{tag}", *digests)
     size = {str(one["digest"]): int(str(one["size"])) for one in stock}
     found = shelf.footprint("project")
-    assert found.known == found.tags
+    assert found.analyzed == found.tags
     assert found.size == sum(size[digest] for digest in set().union(*needs.values()))
     for part in found.largest.rows:
         mine, others = needs[part.repository], [n for p, n in needs.items() if p != part.repository]
@@ -334,5 +334,5 @@ def test_a_push_is_known_at_once(unread):
     graph.tag("acme/app/new", v1=digest)
     site.deliver(event_of("push", "acme/app/new", "v1", digest=digest))
     found = Shelf(site).footprint(path="acme/app/new")
-    assert (found.tags, found.known) == (1, 1)
+    assert (found.tags, found.analyzed) == (1, 1)
     assert found.size > 0

@@ -41,10 +41,10 @@ def test_an_access_token_can_be_bound_to_a_path_and_an_end(acme):
     assert result.exit_code == 0, result.output
     assert re.fullmatch(r"rui_[0-9A-Za-z]{46}\n", result.stdout)
     token = acme.row(AccessToken)
-    assert (token.reach_path, token.reach_exact) == ("acme/app", False)
+    assert (token.restriction_path, token.restriction_exact) == ("acme/app", False)
     assert token.expires_at.date().isoformat() == day
     run(acme, "token", "create", "alice", "--name", "ci", *options, "--exactly")
-    assert acme.rows(AccessToken)[1].reach_exact
+    assert acme.rows(AccessToken)[1].restriction_exact
 
 
 @pytest.mark.parametrize("path", ["acme/ap", "hidden/app"])

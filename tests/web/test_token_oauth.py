@@ -240,12 +240,12 @@ def test_what_its_access_token_lacks_is_said_of_the_token(acme, login, refresh):
     assert refresh(secret, scope="repository:acme/app:push").json["scope"] == ""
     with acme.app.app_context():
         decision_log.decision_log().flush()
-    (row,) = acme.rows(TokenDecision, asked="push")
+    (row,) = acme.rows(TokenDecision, requested="push")
     assert row.rule == "the access token of the docker session has no scope for push"
 
 
 def test_one_that_was_got_with_an_access_token_is_as_narrow_and_ends_with_it(acme, login, refresh):
-    token = acme.access_token("alice", "read_registry", reach="acme/app")
+    token = acme.access_token("alice", "read_registry", restriction="acme/app")
     secret = login(token)
     assert refresh(secret, scope="repository:acme/app:pull,push").json["scope"] == PULL
     alice = acme.browser("alice")

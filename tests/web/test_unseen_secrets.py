@@ -111,6 +111,6 @@ def test_it_goes_with_the_session(acme):
 def test_a_page_without_a_new_secret_writes_nothing(acme):
     browser = acme.browser("admin")
     for address in ("/-/profile?created=7", "/acme/app/-/deploy-tokens?created=7"):
-        with acme.statements() as noted:
+        with acme.statements() as statements:
             assert browser.get(address).status_code == 200
-        assert {sql.split()[0] for sql in noted} == {"SELECT"}
+        assert {sql.split()[0] for sql in statements} == {"SELECT"}

@@ -34,7 +34,7 @@ def push(site, tag, letter="a", by="dev", seconds=1, **more):
 
 
 def found(site):
-    return [(v.tag, v.what, v.actor) for v in site.rows(ProtectionViolation)]
+    return [(v.tag, v.change, v.actor) for v in site.rows(ProtectionViolation)]
 
 
 def test_an_immutable_tag_that_was_overwritten_is_noted_with_who_did_it(acme):
@@ -47,7 +47,7 @@ def test_an_immutable_tag_that_was_overwritten_is_noted_with_who_did_it(acme):
     assert found(acme) == [("v1", "overwritten", "boss")]
     entry = acme.rows(AuditEntry, action=ACTION)[-1]
     assert (entry.actor, entry.subject) == ("boss", "acme/app:v1")
-    assert entry.detail == {"what": "overwritten"}
+    assert entry.detail == {"change": "overwritten"}
     assert acme.row(Tag, name="v1").digest == digest("b")
 
 

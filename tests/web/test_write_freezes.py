@@ -1,4 +1,4 @@
-"""Fences: where one stands, nothing is pushed and nothing deleted, and everybody is told why."""
+"""Write freezes: pushes and deletions are refused, and everybody is told why."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from registry_ui.errors import Conflict
 from registry_ui.jobs.tasks import resume
 from registry_ui.models import (
     ContainerImage,
-    Fence,
     Membership,
     Project,
     Removal,
     TokenDecision,
     TrashedTag,
     User,
+    WriteFreeze,
 )
 from registry_ui.operations import lease, write_freeze
 from registry_ui.operations.write_freeze import EVERYWHERE, GRACE
@@ -55,16 +55,16 @@ def graph(registry):
     return lambda: registry.answer
 
 
-def raised(site, path=EVERYWHERE, reason="collection"):
-    """Raise a fence; return when, as people are told it."""
+def begin_freeze(site, path=EVERYWHERE, reason="collection"):
+    """Freeze writes; return when, as people are told it."""
     with site.app.app_context(), writing() as session:
-        return f"{write_freeze.raise_fence(session, path, reason).set_at:%H:%M} UTC"
+        return f"{write_freeze.freeze_writes(session, path, reason).set_at:%H:%M} UTC"
 
 
-def lifted(site):
+def lift_freezes(site):
     with site.app.app_context(), writing() as session:
-        for fence in session.query(Fence):
-            write_freeze.lift_fence(session, fence.id)
+        for freeze in session.query(WriteFreeze):
+            write_freeze.lift_write_freeze(session, freeze.id)
 
 
 def granted(site, repository, who="maintainer"):
@@ -85,16 +85,16 @@ def words(repository, since, why="the registry collects garbage"):
 # -- the token endpoint ----------------------------------------------------------
 
 
-def test_behind_a_fence_everywhere_only_pull_is_granted_and_afterwards_all_again(acme):
-    raised(acme)
+def test_during_a_freeze_of_everything_only_pull_is_granted_and_afterwards_all_again(acme):
+    begin_freeze(acme)
     for repository in (APP, f"{APP}/a/b", "acme/apple"):
         assert granted(acme, repository) == "pull"
-    lifted(acme)
+    lift_freezes(acme)
     assert granted(acme, f"{APP}/a/b") == "pull,push,delete"
 
 
-def test_a_fence_stops_its_path_and_what_lies_below_and_nothing_beside(acme):
-    raised(acme, f"{APP}/web", "move")
+def test_a_freeze_covers_its_path_and_what_lies_below_and_nothing_beside(acme):
+    begin_freeze(acme, f"{APP}/web", "move")
     scopes = {
         f"{APP}/web": "pull",
         f"{APP}/web/api": "pull",
@@ -107,7 +107,7 @@ def test_a_fence_stops_its_path_and_what_lies_below_and_nothing_beside(acme):
 
 
 @pytest.mark.parametrize("kind", ["access token", "deploy token", "administrator", "session"])
-def test_no_credential_gets_past_a_fence(acme, kind):
+def test_no_credential_is_exempt_from_a_freeze(acme, kind):
     auth = {
         "access token": lambda: ("dev", acme.access_token("dev", "write_registry")),
         "deploy token": lambda: acme.deploy_token("acme", "write_registry"),
@@ -115,7 +115,7 @@ def test_no_credential_gets_past_a_fence(acme, kind):
         "session": lambda: ("dev", PASSWORD),
     }[kind]()
     refresh = acme.ask_token(auth=("dev", PASSWORD), offline_token="true").json["refresh_token"]
-    raised(acme)
+    begin_freeze(acme)
     if kind == "session":
         form = {"grant_type": "refresh_token", "refresh_token": refresh, "client_id": "docker"}
         form |= {"service": "registry", "scope": f"repository:{APP}:pull,push"}
@@ -123,36 +123,36 @@ def test_no_credential_gets_past_a_fence(acme, kind):
         assert answer.json["scope"] == f"repository:{APP}:pull"
     else:
         assert acme.granted(f"repository:{APP}:pull,push", auth=auth) == {APP: "pull"}
-        # A repository of nobody is an administrator's to write, and fenced as well.
+        # A repository of nobody is an administrator's to write, and frozen as well.
         nobodys = acme.granted("repository:nobody/owns:pull,push", auth=auth)
         assert nobodys == ({"nobody/owns": "pull"} if kind == "administrator" else {})
 
 
 def test_visitors_without_credentials_pull_as_before(acme):
     acme.project("acme/open", "public")
-    raised(acme)
+    begin_freeze(acme)
     assert granted(acme, "acme/open", None) == "pull"
 
 
-@pytest.mark.parametrize("fence", [None, EVERYWHERE, APP])
-def test_a_token_takes_one_query_with_a_fence_and_without(acme, fence):
+@pytest.mark.parametrize("freeze", [None, EVERYWHERE, APP])
+def test_a_token_takes_one_query_with_a_freeze_and_without(acme, freeze):
     secret = acme.access_token("dev", "write_registry")
     acme.ask_token(auth=("dev", secret))  # notes its use
-    if fence is not None:
-        raised(acme, fence)
-    with acme.statements() as noted:
+    if freeze is not None:
+        begin_freeze(acme, freeze)
+    with acme.statements() as statements:
         acme.ask_token(f"repository:{APP}/a:pull,push", auth=("dev", secret))
-    assert len(noted) == 1, noted
-    with acme.statements() as noted:
+    assert len(statements) == 1, statements
+    with acme.statements() as statements:
         acme.ask_token(f"repository:{APP}/a:pull,push")
-    assert len(noted) == 1, noted
+    assert len(statements) == 1, statements
 
 
 # -- told ------------------------------------------------------------------------
 
 
-def test_the_refusal_is_recorded_with_the_fence_as_its_rule(acme):
-    since = raised(acme)
+def test_the_refusal_is_recorded_with_the_freeze_as_its_rule(acme):
+    since = begin_freeze(acme)
     granted(acme, APP)
     assert recorded(acme)[-1] == ("maintainer", APP, words(APP, since))
 
@@ -160,13 +160,13 @@ def test_the_refusal_is_recorded_with_the_fence_as_its_rule(acme):
 def test_whoever_may_not_write_anyway_is_told_the_same_as_ever(acme):
     before = [granted(acme, APP, who) for who in ("stranger", None)]
     rules = {rule for _, _, rule in recorded(acme)}
-    raised(acme, APP, "move")
+    begin_freeze(acme, APP, "move")
     assert [granted(acme, APP, who) for who in ("stranger", None)] == before
     assert {rule for _, _, rule in recorded(acme)} == rules
 
 
-def test_who_can_push_is_answered_with_the_fence(acme):
-    since = raised(acme, APP, "move")
+def test_who_can_push_is_answered_with_the_freeze(acme):
+    since = begin_freeze(acme, APP, "move")
     rule = words(f"{APP}/a", since, "it is moved")
     page = acme.browser("dev").get(f"/-/access-check?repository={APP}/a").text
     assert rule in page
@@ -183,16 +183,16 @@ def test_who_can_push_is_answered_with_the_fence(acme):
 @pytest.mark.parametrize("reference", ["v1", digest("a")])
 def test_the_gate_refuses_bearer_tokens_from_before_at_once(acme, method, reference):
     token = bearer(acme, "maintainer")
-    since = raised(acme)
+    since = begin_freeze(acme)
     refused = ask(acme, method, reference, "maintainer", token=token)
     assert_refused(refused, words(APP, since))
     assert recorded(acme)[-1] == ("maintainer", APP, words(APP, since))
-    lifted(acme)
+    lift_freezes(acme)
     assert_passes(ask(acme, method, reference, "maintainer", token=token))
 
 
-def test_a_token_got_behind_the_fence_is_told_of_it_where_the_role_would_do(acme):
-    since = raised(acme)
+def test_a_token_granted_during_the_freeze_is_told_of_it_where_the_role_would_do(acme):
+    since = begin_freeze(acme)
     token = bearer(acme, "dev", actions=("pull",))
     assert_refused(ask(acme, "PUT", "v1", token=token), words(APP, since))
     stranger = bearer(acme, "stranger", actions=("pull",))
@@ -203,32 +203,32 @@ def test_a_token_got_behind_the_fence_is_told_of_it_where_the_role_would_do(acme
 
 
 def test_our_own_calls_pass_the_gate(acme):
-    raised(acme)
+    begin_freeze(acme)
     assert_passes(ask(acme, "PUT", "v1", OWN_SUBJECT))
 
 
-# -- the fence itself ------------------------------------------------------------
+# -- the freeze itself -----------------------------------------------------------
 
 
 def test_it_is_quiet_once_the_last_token_has_ended_by_the_registrys_clock(acme):
     lifetime = timedelta(seconds=acme.app.config["SETTINGS"].token_lifetime)
-    raised(acme)
-    fence = acme.row(Fence)
-    assert write_freeze.quiet_from(fence) == fence.set_at + lifetime + GRACE
+    begin_freeze(acme)
+    freeze = acme.row(WriteFreeze)
+    assert write_freeze.quiet_from(freeze) == freeze.set_at + lifetime + GRACE
     assert timedelta(seconds=60) < GRACE
 
 
-def test_a_second_fence_at_the_same_path_is_refused(acme):
-    raised(acme, APP)
+def test_a_second_freeze_at_the_same_path_is_refused(acme):
+    begin_freeze(acme, APP)
     with pytest.raises(Conflict):
-        raised(acme, APP, "move")
-    raised(acme)
+        begin_freeze(acme, APP, "move")
+    begin_freeze(acme)
     with acme.session() as session:
         assert write_freeze.find_freeze(session, f"{APP}/x").path == EVERYWHERE
         assert write_freeze.find_freeze(session, EVERYWHERE).path == EVERYWHERE
-        own = session.query(Fence).filter_by(path=EVERYWHERE).one().id
-        assert write_freeze.find_freeze(session, f"{APP}/x", except_fence_id=own).path == APP
-        assert write_freeze.find_freeze(session, "acme/apple", except_fence_id=own) is None
+        own = session.query(WriteFreeze).filter_by(path=EVERYWHERE).one().id
+        assert write_freeze.find_freeze(session, f"{APP}/x", except_freeze_id=own).path == APP
+        assert write_freeze.find_freeze(session, "acme/apple", except_freeze_id=own) is None
 
 
 # -- our own work ----------------------------------------------------------------
@@ -268,9 +268,9 @@ def forbid(site):
 )
 def test_a_removal_that_waited_asks_again_whether_it_may(acme, graph, meanwhile, why):
     removal_id = removal_of(acme, graph, by=Actor("maintainer"))
-    raised(acme, EVERYWHERE)
+    begin_freeze(acme, EVERYWHERE)
     meanwhile(acme)
-    lifted(acme)
+    lift_freezes(acme)
     with acme.app.app_context():
         resume()
     assert acme.row(Removal).state == "failed"
@@ -287,10 +287,10 @@ def test_a_removal_of_somebody_who_does_not_exist_is_refused(acme, graph):
     assert list(graph().tags[APP]) == ["v0"]
 
 
-@pytest.mark.parametrize("fence", [EVERYWHERE, APP, "acme"])
-def test_a_removal_waits_says_so_and_goes_on_by_itself(acme, graph, registry, fence):
+@pytest.mark.parametrize("freeze", [EVERYWHERE, APP, "acme"])
+def test_a_removal_waits_says_so_and_goes_on_by_itself(acme, graph, registry, freeze):
     removal_id = removal_of(acme, graph)
-    raised(acme, fence)
+    begin_freeze(acme, freeze)
     registry.asked.clear()
     with acme.app.app_context():
         assert runner.run(removal_id) is None
@@ -299,37 +299,37 @@ def test_a_removal_waits_says_so_and_goes_on_by_itself(acme, graph, registry, fe
     assert acme.row(Removal).state == "waiting"
     page = acme.browser("maintainer").get(f"/{APP}/-/removals/{removal_id}").text
     assert "Waits until the garbage collection is over" in page
-    lifted(acme)
+    lift_freezes(acme)
     with acme.app.app_context():
         resume()
     assert acme.row(Removal).state == "done"
     assert graph().tags[APP] == {}
 
 
-def test_a_fence_elsewhere_holds_no_removal_up(acme, graph):
+def test_a_freeze_elsewhere_holds_no_removal_up(acme, graph):
     removal_id = removal_of(acme, graph)
-    raised(acme, "acme/apple", "move")
+    begin_freeze(acme, "acme/apple", "move")
     with acme.app.app_context():
         assert runner.run(removal_id).state == "done"
 
 
-def test_a_removal_under_way_stops_at_a_fence_and_lets_go(acme, graph, monkeypatch):
+def test_a_removal_under_way_stops_at_a_freeze_and_lets_go(acme, graph, monkeypatch):
     monkeypatch.setattr(lease, "RENEW_INTERVAL", 0.0)
     removal_id = removal_of(acme, graph, tags=3)
 
     since = []
 
-    def raise_it(asked):
+    def begin_once(_call):
         if not since:
-            since.append(raised(acme))
+            since.append(begin_freeze(acme))
 
-    graph().before = raise_it
+    graph().before = begin_once
     with acme.app.app_context():
         assert runner.run(removal_id).state == "waiting"
     removal = acme.row(Removal)
     assert (removal.lease_until, removal.lease_owner) == (None, None)
     assert len(graph().tags[APP]) == 3
-    lifted(acme)
+    lift_freezes(acme)
     with acme.app.app_context():
         resume()
     assert acme.row(Removal).state == "done"
@@ -338,17 +338,17 @@ def test_a_removal_under_way_stops_at_a_fence_and_lets_go(acme, graph, monkeypat
 def test_a_command_that_deletes_says_that_a_worker_goes_on_later(acme, graph):
     removal_of(acme, graph)
     acme.change(Removal, {"state": "cancelled"})
-    raised(acme)
+    begin_freeze(acme)
     done = acme.app.test_cli_runner().invoke(args=["tag", "delete", f"{APP}:v0", "--yes"])
     assert done.exit_code == 1
     assert "waits until the garbage collection is over" in done.output
-    lifted(acme)
+    lift_freezes(acme)
     with acme.app.app_context():
         resume()
     assert acme.rows(Removal)[-1].state == "done"
 
 
-def test_nothing_is_restored_from_the_trash_behind_a_fence(acme, registry):
+def test_nothing_is_restored_from_the_trash_during_a_freeze(acme, registry):
     with acme.session() as session:
         now = datetime.now().astimezone()
         session.add(
@@ -364,7 +364,7 @@ def test_nothing_is_restored_from_the_trash_behind_a_fence(acme, registry):
             )
         )
         session.commit()
-    raised(acme)
+    begin_freeze(acme)
     entry = acme.row(TrashedTag).id
     registry.asked.clear()
     answer = acme.browser("maintainer").post(f"/{APP}/-/trash/{entry}/restore")

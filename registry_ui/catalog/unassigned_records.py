@@ -17,7 +17,7 @@ from .earlier_pushes import LastPush
 BATCH_SIZE = 500
 
 
-def note(paths: list[str]) -> None:
+def record_unassigned(paths: list[str]) -> None:
     """Store a record for each of these repositories, which no project owns."""
     for batch in split_into_batches(paths, BATCH_SIZE):
         with writing() as session:
@@ -25,7 +25,7 @@ def note(paths: list[str]) -> None:
                 insert_if_absent(session, UnassignedRepository, path=path, first_seen_at=utc_now())
 
 
-def forget(paths: set[str], started_at: datetime) -> None:
+def forget_unassigned(paths: set[str], started_at: datetime) -> None:
     """Delete the records of unassigned repositories that the registry no longer has.
 
     Args:

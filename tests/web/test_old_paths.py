@@ -1,4 +1,4 @@
-"""What old names are good for: pulls, links to the new name, and nothing else."""
+"""What old paths are good for: pulls, links to the new path, and nothing else."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from tests.web.support import PASSWORD, digest, event_of
 def renamed(two_groups):
     """acme/old is acme/app now, and acme/app/front is acme/app/web."""
     number = two_groups.move("acme/app", "grace", source="acme/old", target="acme/app")
-    two_groups.former("acme/old", "acme/app", number)
-    two_groups.former("acme/app/front", "acme/app/web", number, exact=True)
+    two_groups.old_path("acme/old", "acme/app", number)
+    two_groups.old_path("acme/app/front", "acme/app/web", number, exact=True)
     return two_groups
 
 
@@ -26,7 +26,7 @@ def granted(site, name, who):
     return site.granted(f"repository:{name}:pull,push,delete", auth=auth).get(name)
 
 
-def test_an_old_name_grants_pulls_to_whom_the_new_one_does(renamed):
+def test_an_old_path_grants_pulls_to_whom_the_new_one_does(renamed):
     for name in ("acme/old/web", "acme/old/x/y", "acme/app/front"):
         assert granted(renamed, name, "owner") == "pull"
         assert granted(renamed, name, "worker") == "pull"
@@ -36,12 +36,17 @@ def test_an_old_name_grants_pulls_to_whom_the_new_one_does(renamed):
     assert granted(renamed, "acme/app/web", "owner") == "pull,push,delete"
 
 
-def test_a_token_holds_for_an_old_name_where_it_holds_for_the_new_one(renamed):
-    reach = {"acme/app": "pull", "acme/app/web": "pull", "acme/other": None, "acme/old": None}
-    for path, expected in reach.items():
+def test_a_token_holds_for_an_old_path_where_it_holds_for_the_new_one(renamed):
+    restrictions = {
+        "acme/app": "pull",
+        "acme/app/web": "pull",
+        "acme/other": None,
+        "acme/old": None,
+    }
+    for path, expected in restrictions.items():
         name = path.replace("/", "-")
         secret = renamed.access_token("owner", "read_registry", name=name)
-        renamed.change(AccessToken, {"reach_path": path}, name=name)
+        renamed.change(AccessToken, {"restriction_path": path}, name=name)
         found = renamed.granted("repository:acme/old/web:pull", auth=("owner", secret))
         assert found.get("acme/old/web") == expected, path
     username, secret = renamed.deploy_token("acme/app", "read_registry")
@@ -55,7 +60,7 @@ def test_the_refusal_says_where_it_is_now_and_until_when_it_can_be_pulled(rename
     with renamed.app.app_context():
         decision_log().flush()
     rules = {row.username: row for row in renamed.rows(TokenDecision)}
-    words = "acme/old/web has moved to acme/app/web; the old name can be pulled until"
+    words = "acme/old/web has moved to acme/app/web; the old path can be pulled until"
     assert f"{words} 24 December 2030" in rules["worker"].rule
     assert rules["worker"].place == "acme/app"
     page = renamed.browser("worker").get("/-/decisions").text
@@ -97,7 +102,7 @@ def test_pages_of_an_old_address_lead_to_the_new_one_for_those_who_may_see_it(re
     assert renamed.browser("owner").get("/acme/old/-/images/none").status_code == 302
 
 
-def test_search_and_comparison_take_an_old_name_for_the_new_one(renamed):
+def test_search_and_comparison_take_an_old_path_for_the_new_one(renamed):
     search, host = "/-/search?q=", renamed.app.config["SETTINGS"].registry_host
     found = {
         "acme/old": "/acme/app",
@@ -117,7 +122,7 @@ def test_search_and_comparison_take_an_old_name_for_the_new_one(renamed):
     assert renamed.browser("boss").get(compare).status_code == 404
 
 
-def test_nobody_takes_an_old_name_or_one_that_is_on_its_way(renamed):
+def test_nobody_takes_an_old_path_or_one_that_is_on_its_way(renamed):
     renamed.move("acme/other", "copying", source="acme/other", target="acme/coming")
     renamed.move("acme/other", "copying", source="acme/other", target="newuser")
     renamed.user("root", admin=True)
@@ -134,35 +139,35 @@ def test_nobody_takes_an_old_name_or_one_that_is_on_its_way(renamed):
 
 
 @pytest.mark.both_databases
-def test_what_has_an_old_name_is_not_deleted_before_that(renamed):
+def test_what_has_an_old_path_is_not_deleted_before_that(renamed):
     renamed.project("acme/app2")
     number = renamed.move("acme/app2", "grace", source="acme/gone", target="acme/app2")
-    renamed.former("acme/gone", "acme/app2", number)
+    renamed.old_path("acme/gone", "acme/app2", number)
     answer = renamed.browser("owner").post("/acme/app2/-/delete", {"confirm": "acme/app2"})
     assert answer.status_code == 409
-    assert "Retire the old name first" in Page(answer.text).text
+    assert "Retire the old path first" in Page(answer.text).text
     assert f"/acme/app2/-/moves/{number}" in Page(answer.text).links.values()
-    renamed.former("gone", "acme", renamed.move("acme", "grace", source="gone"))
+    renamed.old_path("gone", "acme", renamed.move("acme", "grace", source="gone"))
     renamed.namespace("acme/empty")
     browser = renamed.browser("owner")
     assert browser.post("/acme/empty/-/delete", {"confirm": "acme/empty"}).status_code == 302
     assert renamed.rows(Place, path="acme/empty") == []
 
 
-def test_the_token_endpoint_asks_once_and_more_only_for_an_old_name(renamed):
+def test_the_token_endpoint_asks_once_and_more_only_for_an_old_path(renamed):
     secret = renamed.access_token("worker", "write_registry")
     auth = ("worker", secret)
     counts = {}
     for name in ("acme/app/web", "acme/old/web"):
         renamed.ask_token(f"repository:{name}:pull", auth=auth)
-        with renamed.statements() as noted:
+        with renamed.statements() as statements:
             renamed.ask_token(f"repository:{name}:pull,push", auth=auth)
-        counts[name] = len(noted)
+        counts[name] = len(statements)
     assert counts == {"acme/app/web": 1, "acme/old/web": 3}
 
 
 @pytest.mark.both_databases
-def test_a_push_by_an_old_name_is_none_of_the_new_one(renamed):
+def test_a_push_by_an_old_path_is_none_of_the_new_one(renamed):
     """Nobody may push there: whoever does began before the move, and it is compared."""
     renamed.deliver(event_of("push", "acme/old/web", "v9", digest=digest("c"), by="worker"))
     assert renamed.rows(Push, tag="v9") == renamed.rows(Tag, name="v9") == []

@@ -1,4 +1,4 @@
-"""Pulls by an old name: they count for what was pulled, not for what the new name has now."""
+"""Pulls by an old path: they count for what was pulled, not for what the new path has now."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def site(site):
     """acme/new, which was acme/old: 1.0 and latest on a, 2.0 on b, multi on an index of c."""
     site.project("acme/new")
     site.image("acme/new/web", "1.0", "latest", "2.0", "multi", digests="aabd")
-    site.former("acme/old", "acme/new", site.move("acme/new", "grace", source="acme/old"))
+    site.old_path("acme/old", "acme/new", site.move("acme/new", "grace", source="acme/old"))
     with site.session(), writing() as session:
         row = {"media_type": OCI_INDEX, "kind": "index", "body": b"{}", "facts": {}}
         session.add(Manifest(digest=digest("d"), **row))
@@ -54,7 +54,7 @@ def test_a_pull_by_tag_is_use_of_the_same_image_whatever_its_tags_are(site, meth
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 def test_a_tag_that_stands_for_something_else_by_now_was_not_pulled(site, method):
-    """1.0 was pushed again under the new name; the old name still serves the image before."""
+    """1.0 was pushed again under the new path; the old path still serves the image before."""
     pull(site, "1.0", digest=digest("e"), method=method)
     assert used(site) == set()
     assert site.row(ContainerImage).pull_count == 0
@@ -71,4 +71,4 @@ def test_the_reason_is_kept_with_the_event(site):
     pull(site, "1.0", digest=digest("e"))
     (event,) = site.rows(RegistryEvent)
     assert event.status == "dropped"
-    assert event.reason == "by an old name, where its tag stands for something else"
+    assert event.reason == "by an old path, where its tag stands for something else"

@@ -1,4 +1,4 @@
-"""Tags of an old name that can't be read: the old name can be retired all the same."""
+"""Tags of an old path that can't be read: the old path can be retired all the same."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def moved(site: Mover) -> int:
     return move_id
 
 
-def test_what_was_left_out_and_what_stays_listed_go_with_the_old_name(mover, web, kind):
+def test_what_was_left_out_and_what_stays_listed_go_with_the_old_path(mover, web, kind):
     """On 2.8, a tag that is removed beside an empty link stays listed and answers 404."""
     damage_tag(mover.registry, web, "bad", kind)
     mover.reconcile(web)
@@ -63,15 +63,15 @@ def test_what_was_left_out_and_what_stays_listed_go_with_the_old_name(mover, web
     assert mover.index(f"{mover.market}/web") == {"2.0": TWO.digest}
 
 
-def test_a_tag_that_was_damaged_after_the_move_goes_with_the_old_name(mover, web):
+def test_a_tag_that_was_damaged_after_the_move_goes_with_the_old_path(mover, web):
     move_id = moved(mover)
     damage_tag(mover.registry, web, "bad", "ghost")
     assert mover.send(move_id, "retire").state == "done"
     assert mover.pusher.tags(web) == []
 
 
-def test_what_only_the_old_name_has_and_is_unreadable_stays_until_it_is_agreed(mover, web):
-    """It is named, and what the new name has goes."""
+def test_what_only_the_old_path_has_and_is_unreadable_stays_until_it_is_agreed(mover, web):
+    """It is named, and what the new path has goes."""
     move_id = moved(mover)
     mover.pusher.delete(f"{mover.market}/web", mover.pusher.digest(f"{mover.market}/web", "bad"))
     damage_tag(mover.registry, web, "bad", "empty link")

@@ -1,4 +1,4 @@
-"""Write freezes ("fences" in code): where pushes and deletions are stopped for a while, and why."""
+"""Write freezes: where pushes and deletions are stopped for a while, and why."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from sqlalchemy.orm import Mapped, mapped_column
 from .base import Base, UTCDateTime, bytewise, utc_now
 
 
-class Fence(Base):
+class WriteFreeze(Base):
     """A write freeze: stops pushes and deletions at and below a path; ``""`` means everywhere."""
 
-    __tablename__ = "fences"
+    __tablename__ = "write_freezes"
     __table_args__ = (CheckConstraint("reason IN ('collection', 'move')", name="reason"),)
 
     id: Mapped[int] = mapped_column(primary_key=True)
