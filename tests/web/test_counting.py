@@ -8,7 +8,7 @@ import pytest
 
 from registry_ui.audit import OWN_SUBJECT
 from registry_ui.catalog.push_log import record_push
-from registry_ui.events.apply import apply_pending
+from registry_ui.jobs.tasks import apply_events
 from registry_ui.models import ContainerImage, DailyCount, Push, RegistryEvent, Tag
 from tests.web.support import digest, event_of
 
@@ -48,7 +48,7 @@ def test_an_event_that_comes_again_counts_once(acme):
 def test_applying_again_counts_nothing_again(acme):
     acme.deliver(event_of("push", "acme/app", "v1", at=NOON))
     with acme.app.app_context():
-        list(apply_pending())
+        apply_events()
     assert counts(acme) == [(date(2026, 3, 1), "", 1, 0)]
 
 
