@@ -27,7 +27,7 @@ from ..moves import service as moves
 from ..names import RepositoryName, TagName
 from ..pagination import Page
 from ..projects import listing
-from ..registry_connection import NOT_ASKED
+from ..registry_connection import NOTHING_CHANGED, REGISTRY_ERROR
 from ..tag_detail import TagViewOptions, tag_view
 from ..tags.queries import tag_reaching
 from ..tags.table import SORTS, TableQuery, tag_row, tag_table
@@ -193,7 +193,7 @@ def reconcile(path: str, name: str) -> Response:
     _, row = load_image(path, name, Permission.PUSH)
     outcome = reconcile_repository(RepositoryName(row.path))
     if outcome.error:
-        flash(f"{NOT_ASKED.format(outcome.error)} Nothing was changed.", "error")
+        flash(f"{REGISTRY_ERROR.format(outcome.error)} {NOTHING_CHANGED}", "error")
     elif outcome.unanswered:
         names = name_some(outcome.unanswered)
         flash(f"The registry does not answer for {names} now. The others were compared.", "error")
