@@ -75,7 +75,7 @@ def test_the_rows_say_which_tags_have_an_sbom_wherever_it_is_kept(shop):
 
 
 NO_TAGS = "This image has no tags."
-IN_TRASH = "The trash has deleted tags of it."
+IN_TRASH = "Deleted tags are in the trash."
 
 
 @pytest.mark.parametrize("rows_address", ["", "/-/rows"])
