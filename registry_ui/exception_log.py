@@ -1,4 +1,4 @@
-"""Blocks whose exceptions are only logged, because what follows has to be done all the same."""
+"""Context manager that logs an exception, so that the code after the block still runs."""
 
 from __future__ import annotations
 
@@ -18,4 +18,5 @@ def log_exceptions(logger: logging.Logger, message: str, *args: object) -> Itera
     try:
         yield
     except Exception:
-        logger.exception(message, *args)
+        # Skip contextlib's __exit__() and this function: the log names the function of the block.
+        logger.exception(message, *args, stacklevel=3)

@@ -34,7 +34,7 @@ def try_lock(path: Path) -> int | None:
     """Lock a file, which is created if needed, unless a process holds its lock.
 
     The lock is held until every copy of the descriptor is closed. Child processes that inherit the
-    descriptor hold the lock, too. After a failure the file is closed again.
+    descriptor hold the lock, too. If the lock can't be acquired, the file is closed.
 
     Returns:
         The file descriptor that holds the lock; None if a process holds the lock already.
@@ -45,6 +45,9 @@ def try_lock(path: Path) -> int | None:
     except BlockingIOError:
         os.close(descriptor)
         return None
+    except BaseException:
+        os.close(descriptor)
+        raise
     return descriptor
 
 

@@ -25,7 +25,7 @@ ANSWER_TIMEOUT = 10.0
 #: A new token is signed for each call.
 OWN_TOKEN_LIFETIME = 60
 #: Message for users if a registry call failed, and hint for those who wanted to change something.
-NOT_ASKED = "The registry could not be asked: {}."
+REGISTRY_ERROR = "The registry could not be asked: {}."
 NOTHING_CHANGED = "Nothing was changed. Try again later."
 
 
@@ -100,16 +100,14 @@ def list_tags(repository: RepositoryName) -> TagNames:
         return TagNames()
 
 
-def unreachable_from_error(
-    error: RegistryError | str, hint: str = NOTHING_CHANGED
-) -> RegistryUnreachable:
-    """Convert an error of a registry call into one whose message is shown to users.
+def unreachable_from_message(message: str, hint: str = NOTHING_CHANGED) -> RegistryUnreachable:
+    """Convert the message of a failed registry call into an error that is shown to users.
 
     Args:
-        error: the error, or its message.
+        message: the message of the error.
         hint: what the user can do.
     """
-    return RegistryUnreachable(NOT_ASKED.format(error), hint=hint)
+    return RegistryUnreachable(REGISTRY_ERROR.format(message), hint=hint)
 
 
 def threads() -> ThreadPoolExecutor:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 
 from sqlalchemy import select
@@ -114,15 +114,15 @@ def read_tags(
         if not results.problems:
             break
         time.sleep(pause)
-        listed_names = _fetch_list(repository)
-        to_retry = {n: problem for n, problem in results.problems.items() if n in listed_names}
+        results = results.keep_problems(_fetch_list(repository))
+        to_retry = results.problems
         slow = [name for name, problem in to_retry.items() if isinstance(problem, RegistryTimeout)]
-        results = replace(results, problems=to_retry).updated_by(
+        results = results.merge_retries(
             call_all({name: calls[name] for name in to_retry.keys() - set(slow)}, end)
         )
         if slow:
             slow_tags_end = slow_tags_end or min(end, time.monotonic() + slow_timeout)
-            results = results.updated_by(
+            results = results.merge_retries(
                 call_in_turn({name: calls[name] for name in slow}, slow_tags_end)
             )
     return _live_tags_from_results(repository, results)
@@ -195,7 +195,7 @@ def _create_head_calls(
 
 
 def _live_tags_from_results(repository: RepositoryName, results: CallResults[str]) -> LiveTags:
-    """Return the tags that were read, and those that could not be read as damaged or unanswered.
+    """Sort the results into readable, damaged, and unanswered tags.
 
     Args:
         repository: the repository that has the tags.
@@ -237,7 +237,11 @@ def unreadable_tags_that_stay(
     """
     leftovers = leftovers_in(repository).union(to_delete)
     end_read()
-    damaged_names = {n for n, d in live.damaged.items() if d != "missing" or n not in leftovers}
+    damaged_names = {
+        name
+        for name, damage in live.damaged.items()
+        if damage != "missing" or name not in leftovers
+    }
     # An unanswered tag counts even if it is being removed, because a client may have pushed it
     # again since the removal was planned.
     return damaged_names | live.unanswered.keys()

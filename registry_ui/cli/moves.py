@@ -128,8 +128,8 @@ def _carry_out(plan: MovePlan, place: Place, *, dry_run: bool, yes: bool) -> Non
     for source, target, _ in plan.repositories:
         click.echo(f"{source} {target}")
     for change in plan.changes:
-        roles = f"{change.before or 'no role'}, then {change.after or 'no role'}"
-        click.echo(f"{change.username}: {roles}", err=True)
+        roles = f"{change['before'] or 'no role'}, then {change['after'] or 'no role'}"
+        click.echo(f"{change['username']}: {roles}", err=True)
     for note in plan.notes:
         click.echo(note, err=True)
     for reference in plan.unread:

@@ -23,7 +23,7 @@ from ..manifests.graph import ManifestGraph, graph_of
 from ..manifests.reachability import closure
 from ..models import ContainerImage, Project, Tag
 from ..names import RepositoryName, without_trash
-from ..registry_connection import list_tags, unreachable_from_error
+from ..registry_connection import list_tags, unreachable_from_message
 from ..storage_usage.survey import UsageScan
 from .plan import NEW, OVERWRITES, REFUSED, SAME, CopyPlan, CopyRequest, PlannedCopy
 from .referrers import referring_tags
@@ -72,12 +72,12 @@ class _RepositoryTags:
     """The tags of the source or of the target of a copy, as they are now.
 
     Attributes:
-        listed: all tags that the registry lists, without those in the trash.
+        listed_names: all tags that the registry lists, without those in the trash.
         live: the listed tags that the copy is about, with their digests.
         are_from_index: whether there are so many that most digests are from the database.
     """
 
-    listed: list[str]
+    listed_names: list[str]
     live: LiveTags
     are_from_index: bool
 
@@ -104,12 +104,12 @@ def plan_copy(request: CopyRequest, role: Role | None) -> CopyPlan:
         source_tags = _read_repository(RepositoryName(source), request.tags.keys())
         target_tags = _read_repository(request.target, request.tags.values())
     except RegistryError as error:
-        raise unreachable_from_error(error) from None
+        raise unreachable_from_message(str(error)) from None
     if source_tags.are_from_index or target_tags.are_from_index:
         plan.notes.append(TAGS_FROM_INDEX)
     source_live = _exclude_removed(source, source_tags.live)
     _add_unread_notes(plan, source_live)
-    plan.new_image = not target_tags.listed
+    plan.new_image = not target_tags.listed_names
     rules = repository_policy(db.session(), target).rules
     check = _RuleCheck(rules, request.target.below(request.target_project.path), role)
     plan.name(
@@ -118,7 +118,7 @@ def plan_copy(request: CopyRequest, role: Role | None) -> CopyPlan:
             for tag, digest in sorted(source_live.digests.items())
         ]
     )
-    _add_sizes(plan, request, source_tags.listed, set(source_live.digests.values()))
+    _add_sizes(plan, request, source_tags.listed_names, set(source_live.digests.values()))
     return plan
 
 
@@ -168,24 +168,29 @@ def _add_unread_notes(plan: CopyPlan, live: LiveTags) -> None:
 
 def _read_repository(repository: RepositoryName, names: Iterable[str]) -> _RepositoryTags:
     """List the tags of a repository, and read the digests of those in ``names`` that exist."""
-    listed = without_trash(list_tags(repository))
-    existing_names = set(listed).intersection(names)
-    live = _read_digests(str(repository), existing_names)
-    return _RepositoryTags(listed, live, len(existing_names) > MAX_LIVE_TAGS)
+    listed_names = without_trash(list_tags(repository))
+    existing_names = set(listed_names).intersection(names)
+    are_from_index = len(existing_names) > MAX_LIVE_TAGS
+    live = (
+        _read_from_index(repository, existing_names)
+        if are_from_index
+        else read_tags(repository, sorted(existing_names))
+    )
+    return _RepositoryTags(listed_names, live, are_from_index)
 
 
-def _read_digests(repository: str, names: Collection[str]) -> LiveTags:
-    """Read the digests of tags from the registry, or from the database if there are many."""
-    if len(names) <= MAX_LIVE_TAGS:
-        return read_tags(RepositoryName(repository), sorted(names))
+def _read_from_index(repository: RepositoryName, names: Collection[str]) -> LiveTags:
+    """Read the digests of tags from the database, and from the registry if it lacks them."""
     query = (
         select(Tag.name, Tag.digest)
         .join(ContainerImage, ContainerImage.id == Tag.image_id)
-        .where(ContainerImage.path == repository, Tag.digest.is_not(None), Tag.damage.is_(None))
+        .where(
+            ContainerImage.path == str(repository), Tag.digest.is_not(None), Tag.damage.is_(None)
+        )
     )
     rows = db.session.execute(query)
     indexed = {name: digest for name, digest in rows if digest is not None and name in names}
-    live = read_tags(RepositoryName(repository), sorted(set(names) - indexed.keys()))
+    live = read_tags(repository, sorted(set(names) - indexed.keys()))
     live.digests |= indexed
     return live
 

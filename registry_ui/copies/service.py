@@ -20,6 +20,7 @@ from ..models import Copy, OperationStep
 from ..names import RepositoryName
 from ..operations import runner
 from ..operations.errors import LeaseLost
+from ..operations.operation_lease import OperationLease
 from .plan import CopyPlan, CopyRequest
 from .steps import REFUSED, SUCCESSFUL_OUTCOMES, StepRunner
 
@@ -96,7 +97,7 @@ def run(copy_id: int) -> Copy | None:
         or a write freeze (a period in which pushes are refused) began. None if another worker
         holds its lease, or if a write freeze was in effect already.
     """
-    lease = runner.claim(Copy, copy_id)
+    lease = runner.claim(OperationLease[Copy], Copy, copy_id)
     if lease is None:
         return None
     try:

@@ -14,7 +14,7 @@ from ..distribution.errors import RegistryError
 from ..errors import NotFound
 from ..models import UnassignedRepository
 from ..names import RepositoryName, subject_of, without_trash
-from ..registry_connection import list_tags, unreachable_from_error
+from ..registry_connection import list_tags, unreachable_from_message
 
 
 def is_unassigned(session: Session, name: RepositoryName) -> bool:
@@ -43,7 +43,7 @@ def tags_of_unassigned(name: RepositoryName) -> list[str]:
     try:
         tags = without_trash(list_tags(name))
     except RegistryError as error:
-        raise unreachable_from_error(error) from None
+        raise unreachable_from_message(str(error)) from None
     if not tags:
         raise NotFound(f"The repository “{name}” has no tags.")
     return [tag for tag in tags if subject_of(tag) is None] or tags

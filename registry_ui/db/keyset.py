@@ -19,7 +19,8 @@ def select_in_batches(
 
     Each batch is read by a query of its own, when the caller asks for it. The caller can therefore
     end the transaction between two batches. Rows that are added in the meantime are included if
-    their keys come after those of the batches before.
+    their keys come after those of the batches before. The transaction of the last query, which
+    found no row, stays open: end it with end_read() if no other query follows at once.
 
     Args:
         session: the session that reads the batches.

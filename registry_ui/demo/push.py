@@ -74,7 +74,9 @@ class RegistryClient:
     _local: threading.local = field(default_factory=threading.local, repr=False)
     _tokens: dict[str, str] = field(default_factory=dict, repr=False)
     _present: set[tuple[str, str]] = field(default_factory=set, repr=False)
-    _uploads: dict[str, threading.Lock] = field(default_factory=dict, repr=False)
+    #: Locks by digest only, because a subclass can upload blobs to a repository that is not that of
+    #: the push.
+    _upload_locks: dict[str, threading.Lock] = field(default_factory=dict, repr=False)
 
     @property
     def _session(self) -> requests.Session:
@@ -149,8 +151,9 @@ class RegistryClient:
         for part in manifest.walk():
             for blob in part.blobs:
                 # Two manifests of a push can share a blob. Distribution 2.8 rewrites its link for
-                # each upload, and refuses whatever reads the link meanwhile.
-                with self._uploads.setdefault(blob.digest, threading.Lock()):
+                # each upload, and answers 500 to requests that read the link at that moment
+                # (docs/protocols.md, "Found since").
+                with self._upload_locks.setdefault(blob.digest, threading.Lock()):
                     self._put_blob(repository, blob)
             self._put_manifest(repository, tag if part is manifest else part.digest, part)
 

@@ -28,14 +28,14 @@ from ..catalog.pull_through import is_cache
 from ..catalog.push_log import PushedTag, record_push
 from ..db.keyset import select_in_batches
 from ..db.prepared import insert_if_absent
-from ..db.session import db, writing
+from ..db.session import db, end_read, writing
 from ..db.statements import update_count
 from ..distribution.notifications import Notification, parse_event
 from ..models import UNASSIGNED, ContainerImage, RegistryEvent, Tag, UnassignedRepository, utc_now
 from ..names import is_trash_tag
 from .cached import index_pulled
 from .old_paths import request_comparison
-from .outcome import EventOutcome
+from .outcome import EventOutcome, ManifestReference
 from .pulls import apply_pull
 
 logger = logging.getLogger(__name__)
@@ -46,40 +46,43 @@ BATCH_SIZE = 500
 MAX_ATTEMPTS = 3
 
 
-def apply_pending() -> Iterator[EventOutcome]:
-    """Apply every pending event, oldest first, and yield each outcome once it is committed.
+def pending_event_ids() -> Iterator[int]:
+    """Yield the ids of the pending events, oldest first.
 
-    Nothing is applied unless the caller iterates. Several processes can do so concurrently; each
-    event is applied by only one of them.
-
-    Raises:
-        DBAPIError: the database failed. The event that was to be applied stays pending, and the
-            outcomes of the events before it have been yielded.
+    They are read in batches, so that events that arrive in the meantime are included.
     """
     query = select(RegistryEvent.id).where(RegistryEvent.status == "pending")
     for rows in select_in_batches(db.session(), query, RegistryEvent.id, BATCH_SIZE):
         for (event_id,) in rows:
-            outcome = _apply_or_reject(event_id)
-            if outcome is not None:
-                yield outcome
+            yield event_id
+    end_read()
 
 
-def _apply_or_reject(event_id: int) -> EventOutcome | None:
-    """Apply an event, or reject it if it can't be applied; None if it is no longer pending."""
+def apply_event(event_id: int) -> EventOutcome | None:
+    """Apply an event, or reject it if it can't be applied.
+
+    Several processes can apply events concurrently; each event is applied by only one of them.
+
+    Returns:
+        The outcome, which is committed; None if the event is no longer pending.
+
+    Raises:
+        DBAPIError: the database failed, and the event stays pending.
+    """
     try:
         return _apply(event_id)
     except DataError:
         # The database can't store or return a value, and a retry would not help.
         logger.exception("event %s can't be stored", event_id)
-        return _set_aside(event_id, "holds a value that can't be stored")
+        return _reject(event_id, "holds a value that can't be stored")
     except IntegrityError:
         logger.exception("event %s can't be applied", event_id)
-        return _set_aside(event_id, "contradicts what is stored")
+        return _reject(event_id, "contradicts what is stored")
     except DBAPIError:
         raise  # The database failed, not the event, so the event stays pending.
     except Exception as error:
         logger.exception("event %s can't be applied", event_id)
-        return _set_aside(event_id, f"can't be applied: {type(error).__name__}")
+        return _reject(event_id, f"can't be applied: {type(error).__name__}")
 
 
 def _apply(event_id: int) -> EventOutcome | None:
@@ -92,7 +95,7 @@ def _apply(event_id: int) -> EventOutcome | None:
     return _apply_one(event_id)
 
 
-def _set_aside(row_id: int, reason: str) -> EventOutcome:
+def _reject(row_id: int, reason: str) -> EventOutcome:
     """Reject an event that can't be applied, so that it does not hold back the others.
 
     The event is kept for diagnosis.
@@ -167,12 +170,9 @@ def _apply_to_index(session: Session, event: Notification, at: datetime) -> Even
     if event.action == "pull":
         is_new = is_cache() and index_pulled(session, event, at)
         outcome = apply_pull(session, event, at)
-        return replace(outcome, manifest_to_fetch=_manifest_of(event)) if is_new else outcome
+        manifest = ManifestReference(event.repository, event.digest)
+        return replace(outcome, manifest_to_fetch=manifest) if is_new else outcome
     return EventOutcome("dropped", "nothing to index")
-
-
-def _manifest_of(event: Notification) -> tuple[str, str]:
-    return event.repository, event.digest
 
 
 def _apply_push(session: Session, event: Notification, at: datetime) -> EventOutcome:
@@ -191,13 +191,14 @@ def _apply_push(session: Session, event: Notification, at: datetime) -> EventOut
         _update_tag(session, image, push)
         tag_claims.expire_soon(session, event.repository, event.tag)
         record_push(session, image, push)
+    manifest = ManifestReference(event.repository, event.digest)
     is_unread = image.reconciled_at is None
     if is_unread:
         image.reconcile_requested_at = utc_now()
     return EventOutcome(
         "applied",
         image_id=image.id,
-        manifest_to_fetch=_manifest_of(event) if is_tag_push else None,
+        manifest_to_fetch=manifest if is_tag_push else None,
         needs_reconcile=is_unread,
     )
 

@@ -251,10 +251,11 @@ def _measure_blobs(lease: CollectionLease, output: CollectorOutput) -> tuple[int
     The collector prints no sizes. The sizes come from the manifests that the database stores.
     """
     keys = {key_of(digest) for digest in output.digests}
+    if not keys:
+        return 0, output.blobs
     sizes: dict[bytes, int] = {}
     query = select(ManifestContents.digest, ManifestContents.blobs)
-    batches = select_in_batches(db.session(), query, ManifestContents.digest, BATCH_SIZE)
-    for rows in batches if keys else ():
+    for rows in select_in_batches(db.session(), query, ManifestContents.digest, BATCH_SIZE):
         end_read()
         lease.keep()
         for _, blobs in rows:

@@ -37,7 +37,8 @@ NO_PROJECT = "There is no such project, or you may not see it."
 class ResolvedPlace:
     """A place (namespace or project) that the caller can see, with their permissions there.
 
-    ``can`` contains the permissions that the caller has. Each equals its name.
+    ``can`` contains the permissions that the caller has. Templates can test for a permission by its
+    name, because ``Permission`` is a ``StrEnum``.
     """
 
     place: Place

@@ -63,7 +63,7 @@ class SingleFlight:
         """Run ``work(*args)`` now, or queue the call for the thread that already runs such work.
 
         Queued calls with equal arguments are merged into one. If a call raises an exception, the
-        queued calls are carried out all the same, and the first exception is raised at the end.
+        queued calls are still carried out, and the first exception is raised at the end.
         """
         self._pending.add(args)
         errors: list[Exception] = []

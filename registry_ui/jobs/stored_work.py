@@ -22,6 +22,7 @@ from .queue import enqueue
 
 logger = logging.getLogger(__name__)
 
+#: Log message for an operation that an exception ended; its arguments are the kind and the ID.
 BROKE_OFF = "%s %s broke off"
 
 #: Stored operations by kind: a function that carries out the operation with a given id, and a

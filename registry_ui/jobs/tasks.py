@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from ..catalog import reconcile
-from ..events.apply import apply_pending
+from ..events.apply import apply_event, pending_event_ids
+from ..events.outcome import ManifestReference
 from ..garbage_collection.lease import waiting as waiting_collections
 from ..manifests import refresh
 from ..moves import old_path_check
@@ -25,12 +26,15 @@ def apply_events() -> None:
     """Apply stored registry events to the database, and queue the tasks that the events require.
 
     Pushed manifests are fetched, and after deletions the affected repositories are compared with
-    the registry. If the database fails, the tasks for the events applied before are queued all
-    the same, because an event is applied only once.
+    the registry. If the database fails, the tasks for the events applied before are still queued,
+    because an event is applied only once.
     """
-    manifests, needs_reconcile = set[tuple[str, str]](), False
+    manifests, needs_reconcile = set[ManifestReference](), False
     try:
-        for outcome in apply_pending():
+        for event_id in pending_event_ids():
+            outcome = apply_event(event_id)
+            if outcome is None:
+                continue
             if outcome.manifest_to_fetch is not None:
                 manifests.add(outcome.manifest_to_fetch)
             needs_reconcile = needs_reconcile or outcome.needs_reconcile

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -25,7 +25,7 @@ T = TypeVar("T")
 class CallResults(Generic[T]):
     """The results of a batch of registry calls, by the name that the caller gave to each call.
 
-    Every call is in exactly one of the dictionaries.
+    Every call is in exactly one of the dictionaries, unless keep_problems() left out its error.
 
     Attributes:
         answers: return values of the calls that succeeded.
@@ -35,7 +35,12 @@ class CallResults(Generic[T]):
     answers: dict[str, T]
     problems: dict[str, RegistryError]
 
-    def updated_by(self, retries: CallResults[T]) -> CallResults[T]:
+    def keep_problems(self, names: Collection[str]) -> CallResults[T]:
+        """Return these results without the errors of calls whose names are not in ``names``."""
+        problems = {name: problem for name, problem in self.problems.items() if name in names}
+        return CallResults(self.answers, problems)
+
+    def merge_retries(self, retries: CallResults[T]) -> CallResults[T]:
         """Return these results with the results of retried calls in place of the earlier ones."""
         other_problems = {
             name: problem for name, problem in self.problems.items() if name not in retries.answers
@@ -94,7 +99,9 @@ def call_all(calls: Mapping[str, Callable[[], T]], end: float) -> CallResults[T]
         The results by name. Errors of the registry are not raised; any other exception is.
     """
     end_read()
-    names_by_future: dict[Future[T], str] = {threads().submit(call): n for n, call in calls.items()}
+    names_by_future: dict[Future[T], str] = {
+        threads().submit(call): name for name, call in calls.items()
+    }
     wait(names_by_future, timeout=max(0.0, end - time.monotonic()))
     answers: dict[str, T] = {}
     problems: dict[str, RegistryError] = {}

@@ -179,6 +179,8 @@ def _fetch_as_blobs(
         references.update(graph.referenced[digest])
     # Content that exceeds the size limit of manifests is a plain blob without references.
     graph.unread |= {
-        d for d, problem in results.problems.items() if not isinstance(problem, ContentTooLarge)
+        digest
+        for digest, problem in results.problems.items()
+        if not isinstance(problem, ContentTooLarge)
     }
     return references

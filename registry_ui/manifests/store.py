@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import TypeVar
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import select
@@ -42,6 +43,8 @@ MAX_DEPTH = 2
 #: Maximum number of manifests that fetch() requests in one batch. A worker renews its lease before
 #: each batch.
 BATCH_SIZE = 32
+
+T = TypeVar("T")
 
 _facts: WeakKeyDictionary[Manifest, ManifestFacts] = WeakKeyDictionary()
 
@@ -191,14 +194,19 @@ def ensure_fetched(
         name: digests.get(name, name) for name in names if digests.get(name) not in stored_rows
     }
     fetched = _fetch_references(repository, missing.values(), end, fresh=fresh)
-    bodies, failures = fetched.answers, fetched.problems
-    digests |= {n: bodies[r].manifest.digest for n, r in missing.items() if r in bodies}
-    store(bodies.values())
+    results = _select_by_name(missing, fetched.answers)
+    digests |= {name: result.manifest.digest for name, result in results.items()}
+    store(fetched.answers.values())
     new_rows = stored_manifests(digests.values() - stored_rows.keys())
     _fetch_missing_parts(repository, stored_rows | new_rows, end)
-    return FetchSummary(
-        digests, problems | {n: failures[r] for n, r in missing.items() if r in failures}
-    )
+    return FetchSummary(digests, problems | _select_by_name(missing, fetched.problems))
+
+
+def _select_by_name(references: Mapping[str, str], values: Mapping[str, T]) -> dict[str, T]:
+    """Return the value of each reference that has one, by the name that has the reference."""
+    return {
+        name: values[reference] for name, reference in references.items() if reference in values
+    }
 
 
 def _fetch_references(
@@ -269,18 +277,18 @@ def _call_with_retries(
     results = call_all(calls, end)
     for pause in PAUSES:
         failures = {
-            n: problem
-            for n, problem in results.problems.items()
+            name: problem
+            for name, problem in results.problems.items()
             if isinstance(problem, RegistryUnavailable)
         }
         if not failures or time.monotonic() + pause >= end:
             break
         time.sleep(pause)
-        slow = {n for n, problem in failures.items() if isinstance(problem, RegistryTimeout)}
-        results = results.updated_by(
+        slow = {name for name, problem in failures.items() if isinstance(problem, RegistryTimeout)}
+        results = results.merge_retries(
             call_all({name: calls[name] for name in failures.keys() - slow}, end)
         )
-        results = results.updated_by(
+        results = results.merge_retries(
             call_in_turn({name: calls[name] for name in sorted(slow)}, end)
         )
     return results
@@ -298,11 +306,11 @@ def _fetch_missing_parts(repository: RepositoryName, rows: dict[str, Manifest], 
     """
     for _ in range(MAX_DEPTH):
         facts = {digest: facts_of(row) for digest, row in rows.items()}
-        children = {child.digest for f in facts.values() for child in f.children}
+        children = {child.digest for parsed in facts.values() for child in parsed.children}
         configs = {
-            digest: f.config.digest
-            for digest, f in facts.items()
-            if f.wants_config and f.config and not rows[digest].has_config
+            digest: parsed.config.digest
+            for digest, parsed in facts.items()
+            if parsed.wants_config and parsed.config and not rows[digest].has_config
         }
         calls: dict[str, Callable[[], FetchResult | bytes]] = {
             child: _create_manifest_call(repository, child)
@@ -312,8 +320,10 @@ def _fetch_missing_parts(repository: RepositoryName, rows: dict[str, Manifest], 
         if calls:
             # Without an answer, the page shows a dash, and the next view requests the part again.
             answers = call_once(repository, calls, end).answers
-            store([a for a in answers.values() if isinstance(a, FetchResult)], repository)
-            store_configs(configs, {n: a for n, a in answers.items() if isinstance(a, bytes)})
+            manifests = [value for value in answers.values() if isinstance(value, FetchResult)]
+            store(manifests, repository)
+            bodies = {name: value for name, value in answers.items() if isinstance(value, bytes)}
+            store_configs(configs, bodies)
         if not children:
             return
         rows = stored_manifests(digests_in_repository(str(repository), children))

@@ -26,7 +26,7 @@ from sqlalchemy.orm import Session
 
 from ..db.keyset import select_in_batches
 from ..db.prepared import insert_if_absent
-from ..db.session import db, writing
+from ..db.session import db, end_read, writing
 from ..models import UNLISTED, ContainerImage, IndexChild, Manifest, Tag, WaitingPull
 from .parser_version import is_stale_index
 
@@ -93,6 +93,7 @@ def forget_placed_pulls() -> None:
             session.execute(
                 delete(WaitingPull).where(is_placed).execution_options(synchronize_session=False)
             )
+    end_read()
 
 
 def _apply(session: Session, condition: ColumnElement[bool]) -> None:

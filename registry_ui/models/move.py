@@ -30,7 +30,7 @@ BEFORE_SWITCH = ("waiting", "copying", "fenced", "settling", "verifying", "undoi
 CANCELLABLE = ("planned", "waiting", "copying", "fenced", "settling", "verifying", "failed")
 
 
-class RoleChangeData(TypedDict):
+class RoleChange(TypedDict):
     """The role of a user before and after a move, by label; empty if the user has none."""
 
     username: str
@@ -57,7 +57,7 @@ class MovePreview(TypedDict):
     repositories_more: int
     tags: int
     places: int
-    changes: list[RoleChangeData]
+    changes: list[RoleChange]
     changes_more: int
     visibility: list[str] | None
     notes: list[str]
@@ -95,7 +95,7 @@ class Move(Stallable, Base):
     #: For an image, the project that it moves to.
     new_project_id: Mapped[int | None] = mapped_column(ForeignKey("places.id", ondelete="SET NULL"))
     state: Mapped[str] = mapped_column(String(10), default="planned")
-    preview: Mapped[MovePreview] = mapped_column(JSON, default=dict)
+    preview: Mapped[MovePreview] = mapped_column(JSON)
     #: Whether content of the old path is deleted even if the new path does not have it, because
     #: a user has seen the list and agreed.
     retire_all: Mapped[bool] = mapped_column(default=False)

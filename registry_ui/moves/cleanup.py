@@ -61,6 +61,6 @@ def _start_removal(
         place = None
     plan = RemovalPlan("image", repository, steps)
     place_id, path = (place.id, place.path) if place else (None, move.source)
-    removal = removal_from_plan(plan, Actor(move.requested_by), place_id, path)
+    removal = removal_from_plan(plan, Actor(move.requested_by), place_id=place_id, path=path)
     lease.add_removal(row, removal)
     return removal.id

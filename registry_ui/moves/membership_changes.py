@@ -2,27 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ..access import Role
 from ..models import Membership, Place, User
-from ..models.move import RoleChangeData
-
-
-@dataclass(frozen=True, slots=True)
-class RoleChange:
-    """The role of a user before and after a move, by label; empty if the user has none."""
-
-    username: str
-    before: str
-    after: str
-
-    def to_json(self) -> RoleChangeData:
-        """Return the change as data for JSON."""
-        return {"username": self.username, "before": self.before, "after": self.after}
+from ..models.move import RoleChange
 
 
 def role_changes(
@@ -45,7 +30,9 @@ def role_changes(
             changes.append((old_role, new_role, username))
     changes.sort(key=lambda change: (change[1] > change[0], change[1], change[2]))
     return [
-        RoleChange(name, _label_from_role(old_role), _label_from_role(new_role))
+        RoleChange(
+            username=name, before=_label_from_role(old_role), after=_label_from_role(new_role)
+        )
         for old_role, new_role, name in changes
     ]
 

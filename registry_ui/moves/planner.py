@@ -30,10 +30,10 @@ from ..models import (
     TrashedTag,
     UnassignedRepository,
 )
-from ..models.move import MovePreview
+from ..models.move import MovePreview, RoleChange
 from ..names import MAX_NAME, NameInvalid, PlacePath, RepositoryName
 from ..removals.service import unfinished
-from .membership_changes import RoleChange, role_changes
+from .membership_changes import role_changes
 from .rule_check import first_refusal
 
 #: Maximum number of repositories and role changes listed in a preview; the rest is only counted.
@@ -81,7 +81,7 @@ class MovePlan:
             "repositories_more": len(self.repositories[PREVIEW_LIMIT:]),
             "tags": self.tags,
             "places": self.places,
-            "changes": [change.to_json() for change in self.changes[:PREVIEW_LIMIT]],
+            "changes": self.changes[:PREVIEW_LIMIT],
             "changes_more": len(self.changes[PREVIEW_LIMIT:]),
             "visibility": list(self.visibility) if self.visibility else None,
             "notes": self.notes,

@@ -31,11 +31,11 @@ def batches(lease: MoveLease, row: MovedRepository, names: list[str]) -> Iterato
         row: the moved repository.
         names: all tags of the repository, in byte order.
     """
-    done = bisect_right(names, row.last_tag)
-    for batch in split_into_batches(names[done:], BATCH_SIZE):
+    processed_count = bisect_right(names, row.last_tag)
+    for batch in split_into_batches(names[processed_count:], BATCH_SIZE):
         yield batch
-        done += len(batch)
-        lease.record_progress(row, last_tag=batch[-1], done=done)
+        processed_count += len(batch)
+        lease.record_progress(row, last_tag=batch[-1], done=processed_count)
 
 
 def record_tags(lease: MoveLease, row: MovedRepository, tags: Mapping[str, str]) -> None:
@@ -132,7 +132,10 @@ class CopiedManifests:
     def flush(self) -> None:
         """Write buffered records to the database."""
         key = {"move_id": self._row.move_id, "number": self._row.number}
-        rows = [{**key, "digest": d, "manifests": list(m)} for d, m in self._pending.items()]
+        rows = [
+            {**key, "digest": digest, "manifests": list(manifests)}
+            for digest, manifests in self._pending.items()
+        ]
         if rows:
             with writing() as session:
                 self._lease.update(session)

@@ -293,12 +293,16 @@ def _lock_move(
     """Lock and return a move that is in one of these states and is not being canceled.
 
     Args:
+        session: the session of the current transaction.
+        move_id: the ID of the move.
+        states: the states in which the caller can change the move.
         before_switch: whether the content must still be at the old path. After the switch, to
             cancel the move would delete the content at the new path.
 
     Raises:
         NotFound: there is no such move.
-        StateConflict: the move is in a different state.
+        StateConflict: the move is in a different state, is being canceled, or, with
+            ``before_switch``, has been switched.
     """
     move = session.get(Move, move_id, with_for_update=True, populate_existing=True)
     if move is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
 
 from sqlalchemy.orm import Session
@@ -13,7 +13,6 @@ from sqlalchemy.orm import Session
 from ..audit import Actor, record
 from ..db.session import db, end_read, writing
 from ..models import Copy, CopyLine, Operation, PlanStep, Removal, RemovalLine, utc_now
-from .cached_checks import CachedChecks
 from .errors import Canceled, Deferred
 from .lease import RegistryLease
 from .write_freeze import find_freeze
@@ -42,8 +41,6 @@ class OperationLease(RegistryLease[AnyWork]):
 
     #: Id of a write freeze to ignore: the freeze set by the operation that started this work.
     except_freeze_id: int | None = None
-    #: Results of checks that later steps can reuse.
-    cached_checks: CachedChecks = field(default_factory=CachedChecks)
     _repository: str = ""
     _wait_seconds: float = 0.0
     _ignores_cancellation: bool = False
@@ -89,21 +86,6 @@ class OperationLease(RegistryLease[AnyWork]):
         self._wait_seconds += self._backoff.end()
         if self.row.stalled_since is not None:
             self.change(problem="", stalled_since=None)
-
-    def record_placeholder(self, number: int, step: PlanStep, digest: str) -> None:
-        """Record the digest of a step's placeholder manifest, before the manifest is pushed.
-
-        The record shows after an interruption that the manifest is a placeholder. A tag is pointed
-        to a placeholder so that the tag can be deleted without its image (PROTOCOLS 4.3).
-        """
-        with writing() as session:
-            self.update(session)
-            self._get_or_add_line(session, number, step).placeholder = digest
-
-    def placeholder_of(self, session: Session, number: int) -> str | None:
-        """Return the digest of the placeholder that was last recorded for a step, or None."""
-        line = session.get(RemovalLine, (self.row.id, number))
-        return line.placeholder if line else None
 
     def write(self, change: Callable[[Session], None]) -> None:
         """Apply a change to the database and renew the lease, in one transaction.

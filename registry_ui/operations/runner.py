@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
@@ -19,6 +19,8 @@ from .errors import SILENT, Canceled, Deferred, OperationFailed, Stalled, StepFa
 from .lease import STALL_LIMIT, acquire, free_work
 from .operation_lease import LINE_MODELS, AnyWork, OperationLease
 from .write_freeze import find_freeze
+
+AnyLease = TypeVar("AnyLease", bound=OperationLease[Any])
 
 #: How long a plan that has not been confirmed is kept.
 PLAN_LIFETIME = timedelta(days=1)
@@ -143,15 +145,19 @@ def _fail_step(
 
 
 def claim(
-    model: type[AnyWork],
+    lease_class: Callable[..., AnyLease],
+    model: type[Operation],
     work_id: int,
     *,
     except_freeze_id: int | None = None,
     timeout: float | None = None,
-) -> OperationLease[AnyWork] | None:
+) -> AnyLease | None:
     """Lease a removal or copy; return None if it is leased or has ended, or if writes are frozen.
 
     Args:
+        lease_class: class of the lease to return.
+        model: model of the removal or copy.
+        work_id: id of the removal or copy.
         except_freeze_id: id of a write freeze to ignore: the one set by the operation that started
             this work.
         timeout: seconds to wait for a registry that does not answer; None for REGISTRY_TIMEOUT.
@@ -166,7 +172,7 @@ def claim(
         if owner is None:
             return None
         work = session.get_one(model, work_id, populate_existing=True)
-        return OperationLease(work, owner, timeout=timeout, except_freeze_id=except_freeze_id)
+        return lease_class(work, owner, timeout=timeout, except_freeze_id=except_freeze_id)
 
 
 def waiting(model: type[Operation]) -> list[int]:

@@ -35,6 +35,7 @@ from ..names import (
 MAX_DESCRIPTION = 2000
 #: Maximum number of places listed in a warning.
 MAX_LISTED_PLACES = 100
+PERSONAL_NAMESPACE = "A personal namespace goes with its account."
 
 
 def validate_path(text: str, field: str = "name") -> PlacePath:
@@ -332,14 +333,13 @@ def remove_namespace(actor: Actor, path: str) -> None:
 
 def require_not_personal(place: Place) -> None:
     """Raise Conflict if the place is a personal namespace."""
-    if (conflict := find_personal_conflict(place)) is not None:
-        raise conflict
+    if is_personal(place):
+        raise Conflict(PERSONAL_NAMESPACE)
 
 
-def find_personal_conflict(place: Place) -> Conflict | None:
-    """Return the error that prevents a place from being deleted if it is a personal namespace."""
-    is_personal = isinstance(place, Namespace) and place.is_personal
-    return Conflict("A personal namespace goes with its account.") if is_personal else None
+def is_personal(place: Place) -> bool:
+    """Return whether a place is a personal namespace."""
+    return isinstance(place, Namespace) and place.is_personal
 
 
 def _lock_place(session: Session, path: str) -> Place:

@@ -15,7 +15,7 @@ from ..distribution.errors import (
 )
 from ..errors import NotFound, RegistryUnreachable
 from ..names import RepositoryName, TagName
-from ..registry_connection import registry, unreachable_from_error
+from ..registry_connection import registry, unreachable_from_message
 
 READ_ONLY = (
     "The registry is read-only, so nothing can be deleted.",
@@ -66,4 +66,4 @@ def translate(error: RegistryError) -> Exception:
     if isinstance(error, DeletionDisabled):
         message, hint = explain_refusal(error)
         return RegistryUnreachable(message, hint=hint)
-    return unreachable_from_error(error)
+    return unreachable_from_message(str(error))

@@ -22,11 +22,11 @@ from ..catalog.tag_history import record_removed
 from ..distribution.errors import RegistryFault, RegistryNotFound
 from ..distribution.manifest import PLACEHOLDER_ANNOTATION
 from ..enumerations import name_some
-from ..models import ContainerImage, Removal, RemovalStep, Tag, utc_now
+from ..models import ContainerImage, RemovalStep, Tag, utc_now
 from ..names import Digest, RepositoryName, TagName
 from ..operations.errors import StepFailed
-from ..operations.operation_lease import OperationLease
 from ..registry_connection import registry
+from .lease import RemovalLease
 from .registry_calls import call_registry, listed_tags, read_in_batches
 
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -47,19 +47,19 @@ def describe_unusable(names: Iterable[str]) -> str:
     return UNUSABLE_NAMES.format(quoted_names)
 
 
-def is_listed(lease: OperationLease[Removal], repository: RepositoryName, tag: TagName) -> bool:
+def is_listed(lease: RemovalLease, repository: RepositoryName, tag: TagName) -> bool:
     """Return whether the registry lists a tag."""
     return str(tag) in listed_tags(lease, repository)
 
 
-def is_dangling(lease: OperationLease[Removal], repository: RepositoryName, tag: TagName) -> bool:
+def is_dangling(lease: RemovalLease, repository: RepositoryName, tag: TagName) -> bool:
     """Return whether the registry lists a tag that points to no manifest."""
     is_missing = call_registry(lease, lambda: registry().head(repository, tag)) is None
     return is_missing and is_listed(lease, repository, tag)
 
 
 def delete_by_placeholder(
-    lease: OperationLease[Removal], number: int, step: RemovalStep, tag: TagName
+    lease: RemovalLease, number: int, step: RemovalStep, tag: TagName
 ) -> tuple[str, str]:
     """Delete a tag on Distribution 2.8: point it to a placeholder, and delete the placeholder.
 
@@ -95,7 +95,7 @@ def delete_by_placeholder(
     raise StepFailed(f"the registry still lists {tag}, which stands for nothing. Delete it again.")
 
 
-def prepare_placeholder(lease: OperationLease[Removal], number: int, step: RemovalStep) -> bytes:
+def prepare_placeholder(lease: RemovalLease, number: int, step: RemovalStep) -> bytes:
     """Upload the config of a placeholder, and return the body of its manifest, still to be pushed.
 
     The digest of the manifest is recorded, so that the next worker recognizes the placeholder if
@@ -123,7 +123,7 @@ def prepare_placeholder(lease: OperationLease[Removal], number: int, step: Remov
 
 
 def put_placeholder(
-    lease: OperationLease[Removal], repository: RepositoryName, tag: TagName, body: bytes
+    lease: RemovalLease, repository: RepositoryName, tag: TagName, body: bytes
 ) -> None:
     """Point a tag to a placeholder, right after the caller has checked the tag.
 
@@ -136,9 +136,7 @@ def put_placeholder(
     )
 
 
-def delete_placeholder(
-    lease: OperationLease[Removal], repository: RepositoryName, digest: str
-) -> None:
+def delete_placeholder(lease: RemovalLease, repository: RepositoryName, digest: str) -> None:
     """Delete a placeholder by digest; the caller checks whether its tags were deleted, too."""
 
     def call() -> None:
@@ -153,9 +151,7 @@ def delete_placeholder(
     call_registry(lease, call)
 
 
-def mark_leftovers(
-    lease: OperationLease[Removal], repository: RepositoryName, names: list[str]
-) -> None:
+def mark_leftovers(lease: RemovalLease, repository: RepositoryName, names: list[str]) -> None:
     """Mark tags as removed in the index, the database's copy of the registry's tags.
 
     Used for tags that were removed although the registry still lists them.
@@ -172,7 +168,7 @@ def mark_leftovers(
     lease.write(write)
 
 
-def _find_faulty_tags(lease: OperationLease[Removal], repository: RepositoryName) -> set[str]:
+def _find_faulty_tags(lease: RemovalLease, repository: RepositoryName) -> set[str]:
     """Return the tags that make Distribution 2.8 continue to list deleted tags.
 
     These are tags that 2.8 fails to read. The tags that the index marks as damaged are read first,
@@ -195,7 +191,7 @@ def _is_faulty(repository: RepositoryName, tag: str) -> bool:
     return False
 
 
-def _read_faulty_tags(lease: OperationLease[Removal], repository: RepositoryName) -> set[str]:
+def _read_faulty_tags(lease: RemovalLease, repository: RepositoryName) -> set[str]:
     known_faulty = [
         name for name, damage in damaged_tags_of(repository).items() if damage == "fault"
     ]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from ..batches import split_into_batches
 from ..catalog.live_tags import LiveTags, read_tags, unreadable_tags_that_stay
@@ -26,9 +26,9 @@ from ..enumerations import name_some
 from ..manifests.batch_calls import PATIENT_TIMEOUT
 from ..names import RepositoryName
 from ..operations.errors import OperationFailed, Stalled, StepFailed
-from ..operations.operation_lease import OperationLease
 from ..registry_connection import registry
 from .deletion_method import explain_refusal
+from .lease import RemovalLease
 
 T = TypeVar("T")
 
@@ -38,9 +38,7 @@ CALL_FAILED = "{}. Nothing else was changed; delete again to continue."
 BATCH_SIZE = 200
 
 
-def call_registry(
-    lease: OperationLease[Any], call: Callable[[], T], *, repeat: bool = True
-) -> T | None:
+def call_registry(lease: RemovalLease, call: Callable[[], T], *, repeat: bool = True) -> T | None:
     """Return the answer to a registry call, or None if the object is gone.
 
     Args:
@@ -80,7 +78,7 @@ def call_registry(
         return answer
 
 
-def listed_tags(lease: OperationLease[Any], repository: RepositoryName) -> TagNames:
+def listed_tags(lease: RemovalLease, repository: RepositoryName) -> TagNames:
     """Return the tags that the registry lists, or none if it does not have the repository.
 
     Raises:
@@ -93,7 +91,7 @@ def listed_tags(lease: OperationLease[Any], repository: RepositoryName) -> TagNa
 
 
 def read_in_batches(
-    lease: OperationLease[Any], repository: RepositoryName, names: Sequence[str]
+    lease: RemovalLease, repository: RepositoryName, names: Sequence[str]
 ) -> LiveTags:
     """Read the digests of tags in batches, and renew the lease between them.
 
@@ -117,9 +115,7 @@ def read_in_batches(
     return live
 
 
-def _wait_for_answers(
-    lease: OperationLease[Any], repository: RepositoryName, live: LiveTags
-) -> None:
+def _wait_for_answers(lease: RemovalLease, repository: RepositoryName, live: LiveTags) -> None:
     """Read unanswered tags again until the registry answers or the wait times out.
 
     If the wait times out, the removal continues, because the registry answers other requests. The

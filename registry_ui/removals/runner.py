@@ -15,10 +15,10 @@ from ..models import OperationStep, Removal, RemovalStep
 from ..names import RepositoryName
 from ..operations import runner
 from ..operations.errors import LeaseLost, OperationFailed
-from ..operations.operation_lease import OperationLease
 from ..operations.recovery import undo_placeholders
 from ..registry_connection import is_answering
 from .authorization import denial_reason
+from .lease import RemovalLease
 from .steps import IN_TRASH, STEPS
 
 logger = logging.getLogger(__name__)
@@ -42,7 +42,9 @@ def run(
         answer or a write freeze began. None if another worker holds the removal, or if a write
         freeze was in effect already; it stays queued.
     """
-    lease = runner.claim(Removal, removal_id, except_freeze_id=except_freeze_id, timeout=timeout)
+    lease = runner.claim(
+        RemovalLease, Removal, removal_id, except_freeze_id=except_freeze_id, timeout=timeout
+    )
     if lease is None:
         return None
     try:
@@ -62,7 +64,7 @@ def run(
     return lease.work
 
 
-def _run_step(lease: OperationLease[Removal], number: int, step: RemovalStep) -> tuple[str, str]:
+def _run_step(lease: RemovalLease, number: int, step: RemovalStep) -> tuple[str, str]:
     """Run one step, unless it is no longer permitted; return its outcome and a detail.
 
     A step is no longer permitted if the user has lost the permission or a rule now forbids it.

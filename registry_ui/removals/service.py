@@ -21,7 +21,7 @@ from ..db.session import writing
 from ..errors import Conflict, Denied, Invalid, Link, StateConflict
 from ..models import Place, Removal
 from ..names import TRASH_PREFIX
-from ..projects.service import find_personal_conflict
+from ..projects.service import PERSONAL_NAMESPACE, is_personal
 from .plan import RemovalPlan
 from .rule_check import first_refusal
 
@@ -47,7 +47,7 @@ def add_started(session: Session, actor: Actor, plan: RemovalPlan, place: Place)
     """Store a plan as a removal to be carried out, as start() does, in the caller's transaction."""
     lock_place(session, place)
     require_no_obstacle(session, plan.kind, plan.target, place)
-    removal = removal_from_plan(plan, actor, place.id, place.path)
+    removal = removal_from_plan(plan, actor, place_id=place.id, path=place.path)
     session.add(removal)
     _record_start(session, actor, removal)
     session.flush()
@@ -62,7 +62,7 @@ def save_plan(actor: Actor, plan: RemovalPlan, place: Place) -> Removal:
 
 def add_plan(session: Session, actor: Actor, plan: RemovalPlan, place: Place) -> Removal:
     """Store a plan as a removal for review, within the caller's transaction."""
-    removal = removal_from_plan(plan, actor, place.id, place.path)
+    removal = removal_from_plan(plan, actor, place_id=place.id, path=place.path)
     removal.state = "planned"
     session.add(removal)
     session.flush()
@@ -110,13 +110,18 @@ def start_planned(
         return removal
 
 
-def removal_from_plan(plan: RemovalPlan, actor: Actor, place_id: int | None, path: str) -> Removal:
+def removal_from_plan(
+    plan: RemovalPlan, actor: Actor, *, place_id: int | None, path: str
+) -> Removal:
     """Return a removal that carries out a plan, in the state ``waiting``, without storing it.
 
     Args:
-        place_id: id of the namespace or project whose activity lists the removal; None if the
-            removal is listed nowhere.
-        path: path by which the removal is found: that of the namespace or project.
+        plan: the plan. Its steps that move tags to the trash get their trash tags here.
+        actor: the user who requested the removal, or the move that needs it.
+        place_id: ID of the namespace or project whose activity lists the removal; None if no
+            activity lists it.
+        path: path in the address of the removal's page: that of the namespace or project, or the
+            old path of a move if no activity lists the removal.
     """
     # Trash tags get random names only when a plan is stored, so that equal previews have equal
     # digests.
@@ -169,8 +174,8 @@ def find_obstacle(session: Session, kind: str, target: str, place: Place) -> Con
         place: namespace or project that is removed or that contains the target. The error links
             only to pages that the maintainers of ``place`` can see.
     """
-    if kind == place.kind and (personal_conflict := find_personal_conflict(place)) is not None:
-        return personal_conflict
+    if kind == place.kind and is_personal(place):
+        return Conflict(PERSONAL_NAMESPACE)
     if (
         move_conflict := find_move_conflict(session, target.partition(":")[0], place.path)
     ) is not None:

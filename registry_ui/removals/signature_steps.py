@@ -17,12 +17,11 @@ from ..db.session import db, end_read
 from ..enumerations import name_some
 from ..manifests.graph import graph_of
 from ..manifests.reachability import closure
-from ..models import Removal, RemovalStep
+from ..models import RemovalStep
 from ..names import RepositoryName, TagName, is_trash_tag, subject_of
-from ..operations.cached_checks import SignatureCheck
-from ..operations.operation_lease import OperationLease
 from ..registry_connection import registry
 from ..tags.orphans import with_missing_subject
+from .lease import RemovalLease, SignatureCheck
 from .registry_calls import BATCH_SIZE, call_registry, listed_tags, read_in_batches
 from .unreferenced import MANIFESTS_TIMEOUT, MIN_CHECK_LIFETIME
 
@@ -32,7 +31,7 @@ UNREAD_TAGS = "what other tags need could not be read"
 StepsByTag = Mapping[str, RemovalStep]
 
 
-def why_signature_stays(lease: OperationLease[Removal], number: int, step: RemovalStep) -> str:
+def why_signature_stays(lease: RemovalLease, number: int, step: RemovalStep) -> str:
     """Return why the signature that a step would remove must stay, or "" if it can be removed.
 
     ``step.subject`` is what the plan assumed. ``goes``: no tag needs the subject after the removal.
@@ -60,7 +59,7 @@ def why_signature_stays(lease: OperationLease[Removal], number: int, step: Remov
 
 
 def _check_signatures(
-    lease: OperationLease[Removal], number: int, repository: RepositoryName
+    lease: RemovalLease, number: int, repository: RepositoryName
 ) -> SignatureCheck:
     """Read all tags of a repository, and return which signatures must stay."""
     started_at = time.monotonic()
@@ -97,7 +96,7 @@ def _check_signatures(
 
 
 def _find_release_signatures(
-    lease: OperationLease[Removal], repository: RepositoryName, live: LiveTags, steps: StepsByTag
+    lease: RemovalLease, repository: RepositoryName, live: LiveTags, steps: StepsByTag
 ) -> dict[str, str]:
     """Return the reason by name for each signature whose subject an immutable tag needs.
 
@@ -120,7 +119,7 @@ def _find_release_signatures(
 
 
 def _find_needed_signatures(
-    lease: OperationLease[Removal],
+    lease: RemovalLease,
     repository: RepositoryName,
     tags: Mapping[str, str],
     remaining_tags: Iterable[str],
@@ -161,7 +160,7 @@ def _find_needed_signatures(
 
 
 def _map_needed_digests(
-    lease: OperationLease[Removal], repository: RepositoryName, tags: Mapping[str, str]
+    lease: RemovalLease, repository: RepositoryName, tags: Mapping[str, str]
 ) -> dict[str, str] | None:
     """Return one tag by digest for all digests that tags need; None if a manifest is unreadable."""
     tag_by_digest: dict[str, str] = {}

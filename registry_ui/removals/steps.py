@@ -25,12 +25,12 @@ from ..distribution.errors import (
 from ..enumerations import name_some
 from ..manifests.graph import graph_of
 from ..manifests.reachability import closure
-from ..models import ContainerImage, Place, Project, Removal, RemovalStep
+from ..models import ContainerImage, Place, Project, RemovalStep
 from ..names import RepositoryName, TagName, is_trash_tag
 from ..operations.errors import StepFailed
-from ..operations.operation_lease import OperationLease
 from ..operations.trash_entries import discard, forget, forget_gone, put_into_trash, show
 from ..registry_connection import registry
+from .lease import RemovalLease
 from .placeholders import (
     CHANGED_SINCE_PREVIEW,
     delete_by_placeholder,
@@ -53,9 +53,7 @@ from .unreferenced import MANIFESTS_TIMEOUT, delete_unreferenced
 IN_TRASH = "in the bin"
 
 
-def _run_tag_step(
-    lease: OperationLease[Removal], number: int, step: RemovalStep
-) -> tuple[str, str]:
+def _run_tag_step(lease: RemovalLease, number: int, step: RemovalStep) -> tuple[str, str]:
     """Remove a single tag, and keep its manifest in the trash if the step says so."""
     if reason := why_signature_stays(lease, number, step):
         if step.trash_tag:  # an earlier worker may have added the trash entry
@@ -81,9 +79,7 @@ def _run_tag_step(
     return outcome, detail
 
 
-def _run_purge_step(
-    lease: OperationLease[Removal], number: int, step: RemovalStep
-) -> tuple[str, str]:
+def _run_purge_step(lease: RemovalLease, number: int, step: RemovalStep) -> tuple[str, str]:
     """Delete a tag from the trash permanently, with its trash entry.
 
     Trash tags belong to this application, so they are deleted even if they can't be read.
@@ -99,7 +95,7 @@ def _run_purge_step(
     return outcome, detail
 
 
-def _remove_tag(lease: OperationLease[Removal], number: int, step: RemovalStep) -> tuple[str, str]:
+def _remove_tag(lease: RemovalLease, number: int, step: RemovalStep) -> tuple[str, str]:
     """Remove one tag, and keep all tags that share its digest (PROTOCOLS 4.3).
 
     Distribution 3.x deletes by tag. For 2.8, the tag is pointed to a placeholder manifest, which is
@@ -123,7 +119,7 @@ def _remove_tag(lease: OperationLease[Removal], number: int, step: RemovalStep) 
 
 
 def _delete_earlier_placeholder(
-    lease: OperationLease[Removal], number: int, step: RemovalStep, digest: str
+    lease: RemovalLease, number: int, step: RemovalStep, digest: str
 ) -> tuple[str, str]:
     """Delete a tag by deleting the placeholder to which an earlier worker has pointed the tag."""
     repository, tag = RepositoryName(step.repository), TagName(step.tag)
@@ -133,15 +129,11 @@ def _delete_earlier_placeholder(
     return delete_by_placeholder(lease, number, step, tag)
 
 
-def _read_digest(
-    lease: OperationLease[Removal], repository: RepositoryName, tag: TagName
-) -> str | None:
+def _read_digest(lease: RemovalLease, repository: RepositoryName, tag: TagName) -> str | None:
     return call_registry(lease, lambda: registry().head(repository, tag))
 
 
-def _run_image_step(
-    lease: OperationLease[Removal], number: int, step: RemovalStep
-) -> tuple[str, str]:
+def _run_image_step(lease: RemovalLease, number: int, step: RemovalStep) -> tuple[str, str]:
     """Delete the manifests that the previewed tags point to, indexes before their children.
 
     Manifests that any tag outside of the preview may need are kept. If a tag can't be read, the
@@ -178,7 +170,7 @@ def _run_image_step(
     return "deleted", detail
 
 
-def _finish_image(lease: OperationLease[Removal], number: int, step: RemovalStep) -> None:
+def _finish_image(lease: RemovalLease, number: int, step: RemovalStep) -> None:
     """Delete trash entries of deleted tags, and planned tags still listed without a manifest."""
     repository, planned_digests = RepositoryName(step.repository), step.digest_by_tag
     listed = listed_tags(lease, repository)
@@ -191,9 +183,7 @@ def _finish_image(lease: OperationLease[Removal], number: int, step: RemovalStep
             delete_by_placeholder(lease, number, step, TagName(tag))
 
 
-def _remove_each(
-    lease: OperationLease[Removal], number: int, step: RemovalStep, live: LiveTags
-) -> list[str]:
+def _remove_each(lease: RemovalLease, number: int, step: RemovalStep, live: LiveTags) -> list[str]:
     """Delete the planned tags of an image one by one, but no manifests; return the deleted tags."""
     repository, planned_digests = RepositoryName(step.repository), step.digest_by_tag
     placeholder = lease.placeholder_of(db.session(), number)
@@ -215,9 +205,7 @@ def _remove_each(
     return deleted_tags
 
 
-def _run_manifests_step(
-    lease: OperationLease[Removal], _number: int, step: RemovalStep
-) -> tuple[str, str]:
+def _run_manifests_step(lease: RemovalLease, _number: int, step: RemovalStep) -> tuple[str, str]:
     """Delete the manifests that a step lists, except those that a tag now needs."""
     repository = RepositoryName(step.repository)
     deleted_count, kept_count = delete_unreferenced(lease, repository, step.digests or [], {})
@@ -228,7 +216,7 @@ def _run_manifests_step(
 
 
 def _list_descendants(
-    lease: OperationLease[Removal], repository: RepositoryName, roots: Iterable[str]
+    lease: RemovalLease, repository: RepositoryName, roots: Iterable[str]
 ) -> list[str]:
     """Return the given manifests, followed by all manifests below them, at any depth."""
     reachable: dict[str, None] = {}
@@ -240,9 +228,7 @@ def _list_descendants(
     return list(reachable)
 
 
-def _run_project_step(
-    lease: OperationLease[Removal], _number: int, step: RemovalStep
-) -> tuple[str, str]:
+def _run_project_step(lease: RemovalLease, _number: int, step: RemovalStep) -> tuple[str, str]:
     """Delete a project itself from the database, if the registry has none of its images.
 
     Raises:
@@ -264,9 +250,7 @@ def _run_project_step(
     return "deleted", ""
 
 
-def _run_namespace_step(
-    _lease: OperationLease[Removal], _number: int, step: RemovalStep
-) -> tuple[str, str]:
+def _run_namespace_step(_lease: RemovalLease, _number: int, step: RemovalStep) -> tuple[str, str]:
     """Delete a namespace from the database, if it is empty.
 
     Raises:
@@ -291,7 +275,7 @@ def _remove_place(session: Session, path: str) -> None:
     )
 
 
-STEPS: dict[str, Callable[[OperationLease[Removal], int, RemovalStep], tuple[str, str]]] = {
+STEPS: dict[str, Callable[[RemovalLease, int, RemovalStep], tuple[str, str]]] = {
     "tag": _run_tag_step,
     "purge": _run_purge_step,
     "unreadable": remove_unreadable,

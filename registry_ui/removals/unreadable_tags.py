@@ -10,11 +10,11 @@ from ..catalog.live_tags import LiveTags, leftovers_in, read_tags
 from ..db.session import db, end_read
 from ..distribution.errors import DeletionByTagUnsupported, RegistryFault, RegistryNotFound
 from ..enumerations import name_some
-from ..models import Removal, RemovalStep
+from ..models import RemovalStep
 from ..names import RepositoryName, TagName
 from ..operations.errors import OperationFailed, StepFailed
-from ..operations.operation_lease import OperationLease
 from ..registry_connection import registry
+from .lease import RemovalLease
 from .placeholders import (
     delete_placeholder,
     describe_unusable,
@@ -25,9 +25,7 @@ from .placeholders import (
 from .registry_calls import call_registry, listed_tags, read_in_batches
 
 
-def remove_unreadable(
-    lease: OperationLease[Removal], number: int, step: RemovalStep
-) -> tuple[str, str]:
+def remove_unreadable(lease: RemovalLease, number: int, step: RemovalStep) -> tuple[str, str]:
     """Remove the damaged tags of a step.
 
     Distribution 3.x deletes them by tag, one by one. For Distribution 2.8, all of them are pointed
@@ -96,7 +94,7 @@ class _DeletionResult:
 
 
 def _finish_deletion(
-    lease: OperationLease[Removal], repository: RepositoryName, result: _DeletionResult
+    lease: RemovalLease, repository: RepositoryName, result: _DeletionResult
 ) -> list[str]:
     """Mark deleted tags that the registry still lists; return details for the step's report."""
     listed = listed_tags(lease, repository)
@@ -113,7 +111,7 @@ def _finish_deletion(
 
 
 def _delete_by_tag(
-    lease: OperationLease[Removal], repository: RepositoryName, names: list[str]
+    lease: RemovalLease, repository: RepositoryName, names: list[str]
 ) -> _DeletionResult:
     result = _DeletionResult()
     for name in names:
@@ -124,7 +122,7 @@ def _delete_by_tag(
 
 
 def _delete_by_placeholder(
-    lease: OperationLease[Removal], number: int, step: RemovalStep, names: list[str]
+    lease: RemovalLease, number: int, step: RemovalStep, names: list[str]
 ) -> _DeletionResult:
     """Point damaged tags to one placeholder manifest, delete it, and return the result."""
     repository = RepositoryName(step.repository)

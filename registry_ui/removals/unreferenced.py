@@ -22,11 +22,11 @@ from ..distribution.errors import RegistryUnavailable
 from ..manifests.graph import graph_of
 from ..manifests.reachability import closure
 from ..manifests.store import digests_in_repository, fetch, stored_manifests
-from ..models import Manifest, RegistryEvent, Removal, utc_now
+from ..models import Manifest, RegistryEvent, utc_now
 from ..names import Digest, RepositoryName
 from ..operations.errors import Canceled, Deferred, StepFailed
-from ..operations.operation_lease import OperationLease
 from ..registry_connection import registry
+from .lease import RemovalLease
 from .registry_calls import (
     BATCH_SIZE,
     call_registry,
@@ -47,7 +47,7 @@ MAX_CLOCK_SKEW = timedelta(minutes=1)
 
 
 def delete_unreferenced(
-    lease: OperationLease[Removal],
+    lease: RemovalLease,
     repository: RepositoryName,
     digests: list[str],
     planned_digests: dict[str, str],
@@ -156,7 +156,7 @@ class _PushWatcher:
 
 
 def _delete_each(
-    lease: OperationLease[Removal],
+    lease: RemovalLease,
     repository: RepositoryName,
     digests: list[str],
     planned_digests: dict[str, str],
@@ -185,7 +185,7 @@ def _delete_each(
 
 
 def _restore_needed(
-    lease: OperationLease[Removal],
+    lease: RemovalLease,
     repository: RepositoryName,
     digests: list[str],
     to_delete: Collection[str],
@@ -211,7 +211,7 @@ def _restore_needed(
 
 
 def _store_manifests(
-    lease: OperationLease[Removal], repository: RepositoryName, digests: list[str]
+    lease: RemovalLease, repository: RepositoryName, digests: list[str]
 ) -> list[str]:
     """Return those of the digests that the repository has as manifests, and store their bodies.
 
@@ -229,9 +229,7 @@ def _store_manifests(
     return [digest for digest in digests if digest in manifests]
 
 
-def _restore_manifest(
-    lease: OperationLease[Removal], repository: RepositoryName, digest: str
-) -> None:
+def _restore_manifest(lease: RemovalLease, repository: RepositoryName, digest: str) -> None:
     """Push a manifest again if it was deleted although a tag needs it.
 
     Raises:
@@ -252,7 +250,7 @@ def _restore_manifest(
 
 
 def _check_tags(
-    lease: OperationLease[Removal],
+    lease: RemovalLease,
     repository: RepositoryName,
     planned_digests: Mapping[str, str],
     to_delete: Collection[str],
@@ -288,9 +286,7 @@ def _check_tags(
     )
 
 
-def _delete_manifest(
-    lease: OperationLease[Removal], repository: RepositoryName, digest: str
-) -> bool:
+def _delete_manifest(lease: RemovalLease, repository: RepositoryName, digest: str) -> bool:
     """Delete a manifest right after a check of all tags; return whether it existed.
 
     The call is not repeated after an outage, because the check would be outdated.

@@ -17,7 +17,6 @@ from ..audit import WORKER, Actor, record
 from ..db.session import db, writing
 from ..db.statements import update_count
 from ..errors import AppError, Conflict, Invalid, NotFound
-from ..exception_log import log_exceptions
 from ..models import ContainerImage, Place, Removal, RetentionPolicy, utc_now
 from ..names import subject_of
 from ..removals.plan import RemovalOptions, RemovalPlan
@@ -308,8 +307,10 @@ def run_due() -> list[int]:
 
 def _run_or_log(policy_id: int, path: str) -> Removal | None:
     """Run a policy, and only log an exception, so that the other policies can run."""
-    with log_exceptions(logger, "retention of %s broke off", path):
+    try:
         return run(WORKER, policy_id)
+    except Exception:
+        logger.exception("retention of %s broke off", path)
     db.session.rollback()  # The next policy must not store changes of the failed run.
     return None
 

@@ -12,7 +12,7 @@ from ..errors import NotFound, RegistryUnreachable
 from ..manifests.store import children_of, facts_of
 from ..models import ContainerImage, Manifest
 from ..names import TagName
-from ..registry_connection import unreachable_from_error
+from ..registry_connection import unreachable_from_message
 from .live_tag import read_live_tag
 
 
@@ -100,7 +100,7 @@ def _load_manifest(image: ContainerImage, name: TagName) -> Manifest:
     tag, _, error = read_live_tag(image, name)
     manifest = db.session.get(Manifest, tag.digest) if tag.digest else None
     if manifest is None:
-        raise unreachable_from_error(error or "it gave no manifest", "Try again.")
+        raise unreachable_from_message(error or "it gave no manifest", "Try again.")
     return manifest
 
 

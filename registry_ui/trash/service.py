@@ -43,6 +43,14 @@ def page_of(project: Project, number: int) -> tuple[list[TrashedTag], Page]:
     return list(db.session.scalars(query.limit(PER_PAGE).offset(page.offset))), page
 
 
+def has_tags_of(image: ContainerImage) -> bool:
+    """Return whether the trash lists deleted tags of an image."""
+    query = select(TrashedTag.id).where(
+        TrashedTag.repository == image.path, TrashedTag.leaving.is_(False)
+    )
+    return db.session.scalar(query.limit(1)) is not None
+
+
 def entry(project: Project, entry_id: int) -> TrashedTag:
     """Return a trash entry of a project.
 

@@ -27,10 +27,11 @@ from ..moves import service as moves
 from ..names import RepositoryName, TagName
 from ..pagination import Page
 from ..projects import listing
-from ..registry_connection import NOT_ASKED
+from ..registry_connection import NOTHING_CHANGED, REGISTRY_ERROR
 from ..tag_detail import TagViewOptions, tag_view
 from ..tags.queries import tag_reaching
 from ..tags.table import SORTS, TableQuery, tag_row, tag_table
+from ..trash import service as trash
 from .addresses import image_url
 
 blueprint = Blueprint("registry", __name__)
@@ -79,6 +80,7 @@ def image(path: str, name: str) -> str:
         chosen=request.args.getlist("chosen")[:MAX_CHOSEN],
         can=can,
         cached=cached,
+        links_trash=not table.rows and Permission.DELETE in can and trash.has_tags_of(row),
     )
 
 
@@ -99,6 +101,7 @@ def tag_rows(path: str, name: str) -> str:
     loaded, row = load_image(path, name)
     newest = TableQuery(sort="pushed", order="desc", per_page=TREE_ROWS)
     table = tag_table(row, newest, registry_host())
+    can, _ = permitted(loaded.can)
     return render_template(
         "_tag_rows.html",
         project=loaded.project,
@@ -106,7 +109,8 @@ def tag_rows(path: str, name: str) -> str:
         rows=table.rows,
         error=table.error,
         more=max(0, table.total - TREE_ROWS),
-        can=loaded.can,
+        can=can,
+        links_trash=not table.rows and Permission.DELETE in can and trash.has_tags_of(row),
     )
 
 
@@ -120,7 +124,7 @@ def one_row(path: str, name: str, tag: str) -> str:
         project=loaded.project,
         image=listing.image_row(row),
         row=tag_row(row, TagName(tag), registry_host()),
-        can=loaded.can,
+        can=permitted(loaded.can)[0],
     )
 
 
@@ -189,7 +193,7 @@ def reconcile(path: str, name: str) -> Response:
     _, row = load_image(path, name, Permission.PUSH)
     outcome = reconcile_repository(RepositoryName(row.path))
     if outcome.error:
-        flash(f"{NOT_ASKED.format(outcome.error)} Nothing was changed.", "error")
+        flash(f"{REGISTRY_ERROR.format(outcome.error)} {NOTHING_CHANGED}", "error")
     elif outcome.unanswered:
         names = name_some(outcome.unanswered)
         flash(f"The registry does not answer for {names} now. The others were compared.", "error")

@@ -9,9 +9,13 @@ import pytest
 from registry_ui.demo import samples
 from registry_ui.demo.artifacts import attestation, chart, signature, signature_tag
 from registry_ui.demo.images import DOCKER, OCI, Manifest, Step, image, index, layer
+from registry_ui.jobs import tasks
 from registry_ui.models import ContainerImage
+from registry_ui.removals.plan import RemovalOptions
+from registry_ui.removals.planner import plan_tags
 from tests.support.html import rows_of_tags as rows
 from tests.support.live import tiny
+from tests.web.support import event_of
 
 pytestmark = pytest.mark.contract
 
@@ -70,14 +74,46 @@ def test_the_rows_say_which_tags_have_an_sbom_wherever_it_is_kept(shop):
     assert "signature" not in " ".join(row["Tag"] for row in found.values())
 
 
-def test_an_image_whose_last_tag_was_deleted_says_that_it_is_not_listed_and_leads_to_the_trash(
-    shop,
+NO_TAGS = "This image has no tags."
+IN_TRASH = "Deleted tags are in the trash."
+
+
+@pytest.mark.parametrize("rows_address", ["", "/-/rows"])
+def test_an_image_whose_tags_were_deleted_in_the_registry_does_not_lead_to_the_trash(
+    shop, rows_address
 ):
     shop.push_and_tell(f"{shop.shop}/app", {"1.0": ONE})
     shop.pusher.delete(f"{shop.shop}/app", ONE.digest)
+    page = shop.page(f"/{shop.shop}/-/images/app{rows_address}")
+    assert NO_TAGS in page.text
+    assert IN_TRASH not in page.text
+
+
+@pytest.mark.parametrize("rows_address", ["", "/-/rows"])
+def test_an_image_without_tags_leads_to_the_trash_if_deleted_tags_of_it_are_there(
+    shop, rows_address
+):
+    path = f"{shop.shop}/app"
+    options = RemovalOptions(trash_days=7)
+    shop.push_and_tell(path, {"1.0": ONE, "2.0": TWO})
+    shop.run(shop.start(lambda app: plan_tags("tags", app.path, [(app, ["1.0"])], options), path))
+    shop.pusher.delete(path, TWO.digest)
+    page = shop.page(f"/{shop.shop}/-/images/app{rows_address}")
+    assert f"{NO_TAGS} {IN_TRASH}" in page.text
+    assert page.links["trash"] == f"/{shop.shop}/-/trash"
+    assert "app:1.0" in shop.page(page.links["trash"]).text
+
+
+def test_an_image_that_was_pushed_only_by_digest_has_no_tags_and_nothing_in_the_trash(
+    shop, monkeypatch
+):
+    monkeypatch.setattr(tasks, "enqueue", lambda *_job: None)  # Not compared with the registry yet.
+    path = f"{shop.shop}/app"
+    shop.push(path, {ONE.digest: ONE})
+    shop.deliver(event_of("push", path, digest=ONE.digest))
     page = shop.page(f"/{shop.shop}/-/images/app")
-    assert "This image has no tags, so it is no longer listed." in page.text
-    assert f"/{shop.shop}/-/trash" in {link.attrs.get("href") for link in page.all("a")}
+    assert NO_TAGS in page.text
+    assert IN_TRASH not in page.text
 
 
 def test_the_size_of_an_image_is_what_a_pull_brings(varied):

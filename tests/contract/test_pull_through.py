@@ -158,8 +158,9 @@ def test_pages_offer_neither_push_nor_deletion_and_say_why(site):
     assert "This registry is a pull-through cache" in empty.text
     assert "Nothing was pulled here yet" in empty.text
     pull(site, "1.0")
-    for address in ("/library/app", "/library/app/-/images", "/library/app/-/tags/1.0"):
-        page = site.page(address, "admin")
+    addresses = ("", "/-/images", "/-/images/-/rows", "/-/images/-/rows/1.0", "/-/tags/1.0")
+    for address in addresses:
+        page = site.page(f"/library/app{address}", "admin")
         assert "How to push" not in page.text
         assert not [a for a in page.all("a") if a.attrs.get("href", "").endswith("/-/delete")]
     overview = site.page("/-/admin", "admin")

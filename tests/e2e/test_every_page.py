@@ -30,7 +30,6 @@ from registry_ui.models import (
     ProtectionViolation,
     utc_now,
 )
-from registry_ui.moves.membership_changes import RoleChange
 from registry_ui.moves.planner import MovePlan
 from registry_ui.names import RepositoryName
 from tests.support.accessibility import COLOURS, markup, small_targets, violations
@@ -310,7 +309,10 @@ def moves(stack, project: str) -> dict[str, str]:
         values = {"problem": f"{LONG}/{LONG} is in use in the registry."}
         if state == "planned":
             plan = MovePlan("project", project, target, [(f"{project}/{LONG}", f"{target}/x", 3)])
-            plan.changes = [RoleChange("somebody", "Owner", ""), RoleChange(LONG, "", "Guest")]
+            plan.changes = [
+                {"username": "somebody", "before": "Owner", "after": ""},
+                {"username": LONG, "before": "", "after": "Guest"},
+            ]
             plan.visibility = ("private", "public")
             plan.notes = [f"Deploy tokens of {root} that hold here no more: 3."]
             values = {"preview": plan.preview()}

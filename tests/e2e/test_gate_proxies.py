@@ -11,6 +11,7 @@ import pytest
 
 from registry_ui.db.session import writing
 from registry_ui.models import Move, OldPath, User
+from registry_ui.moves.planner import MovePlan
 from registry_ui.operations.write_freeze import freeze_writes, lift_write_freeze
 from registry_ui.token_auth.keyring import KeyRing
 from tests.support.clients import Skopeo, works, workshop
@@ -110,7 +111,8 @@ def test_a_held_push_to_a_name_that_became_old_changes_nothing(gated, pushed, po
     held = Held(port, direct, "v1", second)
     moved = {"source": direct.repository, "target": f"{direct.repository}-new"}
     with gated.fill.session() as session:
-        move = Move(kind="image", state="grace", requested_by="somebody", **moved)
+        preview = MovePlan("image", **moved).preview()
+        move = Move(kind="image", state="grace", requested_by="somebody", preview=preview, **moved)
         session.add(move)
         session.flush()
         values = {"path": move.source, "new_path": move.target, "exact": True}

@@ -130,7 +130,7 @@ def with_capital(entry):
 
 @pytest.mark.parametrize(
     ("change", "size"),
-    [(dict, 70), (without_type, 3), (of_unknown_type, 3), (with_capital, 3)],
+    [(dict, 70), (without_type, 3), (of_unknown_type, 3), (with_capital, 70)],
 )
 def test_any_platform_of_any_index_can_be_pulled_by_its_digest(stack, project, change, size):
     """Whatever type its entry has, and however many platforms come before it."""

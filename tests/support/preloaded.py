@@ -1,4 +1,4 @@
-"""What the server of worker processes imports: the application, and what tests start.
+"""The modules that the server of worker processes imports: those of the application and of tests.
 
 The application imports most of its modules when it is made; the server makes none.
 """

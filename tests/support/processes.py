@@ -11,7 +11,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Protocol
 
 import psycopg
 import pytest
@@ -92,18 +92,30 @@ def missing(*names: str) -> NoReturn:
     pytest.skip(message)
 
 
+class Process(Protocol):
+    """The part of Popen's interface that tests use."""
+
+    args: Any
+    pid: int
+
+    def poll(self) -> int | None: ...
+    def wait(self, timeout: float) -> int: ...
+    def terminate(self) -> None: ...
+    def kill(self) -> None: ...
+
+
 class Server:
     """A child process with a log; ``stop`` ends it and what it started."""
 
     def __init__(self, command: list[str], log: Path, **options: object) -> None:
         self.log = log
         with log.open("ab") as out:
-            self.process = subprocess.Popen(
+            self.process: Process = subprocess.Popen(
                 command, stdout=out, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, **options
             )
 
     @classmethod
-    def of(cls, process: Any, log: Path) -> Server:
+    def of(cls, process: Process, log: Path) -> Server:
         """Return the server that a process is, which was started in another way."""
         made = cls.__new__(cls)
         made.log, made.process = log, process

@@ -1,7 +1,7 @@
-"""Which test files run one after the other in the same process, because they share what they start.
+"""Order and grouping of test files: files that share a product run in the same process.
 
-A product, a browser and a Docker daemon take longer to start than many a test. What runs longest
-comes first, so that no process has it alone at the end.
+A product, a browser, and a Docker daemon take longer to start than most tests run. The longest
+groups come first, so that they do not run alone at the end.
 """
 
 from __future__ import annotations
@@ -23,30 +23,37 @@ GROUPS = (
     ("events",),
     ("pulls", "copy_pages", "removal_pages", "patterns_in_forms"),
 )
-_numbers = {f"test_{name}.py": number for number, names in enumerate(GROUPS) for name in names}
+#: Number of the group of each file, by folder and name of the file.
+NUMBERS = {
+    ("e2e", f"test_{name}.py"): number for number, names in enumerate(GROUPS) for name in names
+}
 
 
 class Scheduling(LoadFileScheduling):  # type: ignore[misc]
-    """Gives a process all tests of a group of files, or of a file that is in none."""
+    """Assign all tests of a group of files, or of a file that is in no group, to one process."""
 
     def _split_scope(self, nodeid: str) -> str:
         file: str = super()._split_scope(nodeid)
-        number = _numbers.get(Path(file).name)
+        number = NUMBERS.get(_key_of(Path(file)))
         return file if number is None else f"group {number}"
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFileScheduling | None:
-    """Keep groups together, where files would be kept together."""
+    """Keep groups together if files are kept together."""
     return Scheduling(config, log) if config.option.dist == "loadfile" else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what takes longest."""
+    """Sort the tests: the longest groups first."""
     items.sort(key=_place_of)
 
 
 def _place_of(item: pytest.Item) -> tuple[int, int]:
-    """Return where a test comes: by its folder, then by its group."""
-    number = _numbers.get(item.path.name, len(GROUPS))
+    """Return the sort key of a test: its folder, then its group."""
+    number = NUMBERS.get(_key_of(item.path), len(GROUPS))
     return FOLDERS.index(item.path.parent.name), number
+
+
+def _key_of(file: Path) -> tuple[str, str]:
+    return file.parent.name, file.name

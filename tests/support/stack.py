@@ -13,7 +13,7 @@ from typing import Any
 import requests
 from sqlalchemy import select
 
-from config import PREFIX, ROOT, Config
+from config import PREFIX, Config
 from registry_ui import create_app
 from registry_ui.db.session import db
 from registry_ui.demo import push
@@ -114,7 +114,7 @@ class Stack:
         for part in parts or self.parts:
             command, environ = self._lines[part]
             log = self.config.var / f"{part}.log"
-            self._running[part] = start_program(command, log, env=environ, cwd=ROOT)
+            self._running[part] = start_program(command, log, env=environ)
         self.wait_until_ready()
 
     def wait_until_ready(self) -> None:
@@ -156,7 +156,7 @@ class Stack:
         while not condition():
             assert time.monotonic() < end, f"not within {seconds} s\n{self.logs()}"
             time.sleep(pause)
-            # Whoever looks again and again takes the time of what is waited for.
+            # Frequent polling would slow down the process under test.
             pause = min(1.2 * pause, 0.3)
 
     def logs(self) -> str:

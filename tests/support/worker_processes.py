@@ -29,7 +29,7 @@ _context.set_forkserver_preload(["tests.support.preloaded"])
 
 
 @atexit.register
-def _end_server() -> None:
+def end_server() -> None:
     """End the server, and any worker that is left; wait until it has ended."""
     for process in multiprocessing.active_children():
         end_worker(process)

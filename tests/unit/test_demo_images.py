@@ -14,7 +14,6 @@ import tarfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 
 import pytest
 
@@ -323,19 +322,20 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 class UploadsAtTheSameMoment(RegistryClient):
-    """Before it uploads a blob, it waits for a moment for another thread that wants to."""
+    """The first thread that uploads a shared blob waits for a moment for a second one."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, shared: str) -> None:
         super().__init__(url)
-        self.looked_for: list[str] = []
-        self.meeting = threading.Barrier(2)
+        self.shared, self.first_enters = shared, threading.Lock()
+        self.second_entered = threading.Event()
+        self.uploaded_together = False
 
     def _put_blob(self, repository: str, blob: Blob) -> None:
-        if (repository, blob.digest) not in self._present:
-            self.looked_for.append(blob.digest)
-            with suppress(threading.BrokenBarrierError):
-                self.meeting.wait(0.2)
-            self.meeting.reset()
+        if blob.digest == self.shared:
+            if self.first_enters.acquire(blocking=False):
+                self.uploaded_together = self.second_entered.wait(0.2)
+            else:
+                self.second_entered.set()
         super()._put_blob(repository, blob)
 
 
@@ -355,11 +355,12 @@ class TestRealRegistry:
                 assert again.pull(sample.repository, tag) == made.data
 
     def test_a_blob_that_two_manifests_of_a_push_share_is_uploaded_once(self, registry):
-        client = UploadsAtTheSameMoment(registry)
         shared = layer({"shared.txt": "by two images"})
-        both = {tag: image([layer({f"{tag}.txt": tag}), shared]) for tag in ("one", "two")}
+        client = UploadsAtTheSameMoment(registry, digest_of(shared.data))
+        both = {tag: image([shared, layer({f"{tag}.txt": tag})]) for tag in ("one", "two")}
         client.push("try/shared", {"first": samples.backend(), **both})
-        assert client.looked_for.count(digest_of(shared.data)) == 1
+        assert client.second_entered.is_set()
+        assert not client.uploaded_together
 
     def test_skopeo_reads_and_copies_an_image_and_an_index(self, registry, tmp_path):
         skopeo = [required("skopeo"), "--insecure-policy"]

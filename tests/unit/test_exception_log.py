@@ -1,4 +1,4 @@
-"""What breaks off is logged, and what follows is done all the same."""
+"""A block that breaks off is logged, and the code after it still runs."""
 
 from __future__ import annotations
 
@@ -18,6 +18,10 @@ def test_an_exception_is_logged_with_its_traceback_and_goes_no_further(caplog):
     assert (record.name, record.levelname) == (__name__, "ERROR")
     assert record.getMessage() == "move 7 broke off"
     assert "RuntimeError: a bug" in caplog.text
+    assert (record.pathname, record.funcName) == (
+        __file__,
+        "test_an_exception_is_logged_with_its_traceback_and_goes_no_further",
+    )
 
 
 def test_a_block_without_an_exception_logs_nothing_and_keeps_its_result(caplog):

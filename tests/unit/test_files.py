@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 from pathlib import Path
 
@@ -168,3 +170,17 @@ def test_a_file_is_locked_once_until_its_descriptor_is_closed(tmp_path):
     again = try_lock(tmp_path / "lock")
     assert again is not None
     os.close(again)
+
+
+def test_a_file_that_can_not_be_locked_is_closed(tmp_path, monkeypatch):
+    descriptors = []
+
+    def fail(descriptor, _operation):
+        descriptors.append(descriptor)
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", fail)
+    with pytest.raises(OSError, match="No locks available"):
+        try_lock(tmp_path / "lock")
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(*descriptors)

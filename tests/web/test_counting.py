@@ -9,7 +9,7 @@ import pytest
 from registry_ui.audit import OWN_SUBJECT
 from registry_ui.catalog.push_log import record_push
 from registry_ui.events import apply
-from registry_ui.events.apply import apply_pending
+from registry_ui.jobs.tasks import apply_events
 from registry_ui.models import ContainerImage, DailyCount, Push, RegistryEvent, Tag
 from tests.web.support import digest, event_of
 
@@ -49,7 +49,7 @@ def test_an_event_that_comes_again_counts_once(acme):
 def test_a_second_run_counts_no_event_twice(acme):
     acme.deliver(event_of("push", "acme/app", "v1", at=NOON))
     with acme.app.app_context():
-        list(apply_pending())
+        apply_events()
     assert counts(acme) == [(date(2026, 3, 1), "", 1, 0)]
 
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import pytest
 from sqlalchemy.exc import DataError, IntegrityError, OperationalError
 
-from registry_ui.db.session import writing
+from registry_ui.db.session import db, writing
 from registry_ui.endpoints import registry_events
 from registry_ui.events import apply
 from registry_ui.jobs import tasks
@@ -66,12 +66,12 @@ def test_an_event_that_the_database_can_not_hold_is_set_aside_and_others_wait_fo
             event_of("push", "acme/app", "v2", id="early"),
         )
     with acme.app.app_context(), pytest.raises(OperationalError):
-        list(apply.apply_pending())
+        tasks.apply_events()
     by_id = {row.event_id: row.status for row in acme.rows(RegistryEvent)}
     assert by_id == {"poison": "rejected", "early": "pending"}
     del errors["early"]
     with acme.app.app_context():
-        list(apply.apply_pending())
+        tasks.apply_events()
     assert acme.row(Tag).name == "v2"
 
 
@@ -95,7 +95,7 @@ def test_an_event_that_contradicts_what_is_stored_is_tried_again_and_then_set_as
     )
     for _ in range(2):
         with acme.app.app_context():
-            list(apply.apply_pending())
+            tasks.apply_events()
     by_id = {row.event_id: row.status for row in acme.rows(RegistryEvent)}
     rejected = failures > 2
     assert by_id == {"poison": "rejected" if rejected else "applied", "good": "applied"}
@@ -127,6 +127,14 @@ def test_what_follows_from_an_event_is_queued_even_if_the_database_fails_at_a_la
     by_id = {row.event_id: row.status for row in acme.rows(RegistryEvent)}
     assert by_id == {"good": "applied", "late": "pending"}
     assert jobs == [("fetch_manifest", "acme/app", digest("b")), ("reconcile_wanted",)]
+
+
+@pytest.mark.both_databases
+def test_no_transaction_is_open_while_what_follows_from_events_is_queued(acme, monkeypatch):
+    are_open = []
+    monkeypatch.setattr(tasks, "enqueue", lambda *_: are_open.append(db.session().in_transaction()))
+    acme.deliver(event_of("push", "acme/app", "v1", digest=digest("b")))
+    assert are_open == [False, False]
 
 
 def test_nothing_follows_from_an_event_whose_transaction_fails(acme, monkeypatch, jobs):
