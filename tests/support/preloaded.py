@@ -5,6 +5,8 @@ The application imports most of its modules when it is made; the server makes no
 
 from __future__ import annotations
 
+import gc
+
 import gunicorn.app.wsgiapp
 import gunicorn.workers.gthread
 import huey.consumer
@@ -28,3 +30,7 @@ MODULES = (
     removal_process,
     impatient_worker,
 )
+
+# The collector of cycles would visit every module in each forked process, and so copy its memory.
+gc.collect()
+gc.freeze()

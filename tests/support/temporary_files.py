@@ -25,7 +25,9 @@ def keep_files_in_memory(root: Path = MEMORY, min_free: int = MIN_FREE) -> None:
     if status.f_bavail * status.f_frsize < min_free or status.f_flag & os.ST_NOEXEC:
         return
     folder = root / f"registry_ui-tests-{os.getuid()}"
-    folder.mkdir(mode=0o700, exist_ok=True)
+    folder.mkdir(exist_ok=True)
     if folder.is_symlink() or folder.stat().st_uid != os.getuid():
         return
+    # Root runs PostgreSQL as another user, who has to get through, but can't list the folder.
+    folder.chmod(0o711)
     os.environ["TMPDIR"] = tempfile.tempdir = str(folder)

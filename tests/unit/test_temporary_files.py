@@ -17,11 +17,11 @@ def temporary_folder(monkeypatch):
     monkeypatch.delenv("TMPDIR")
 
 
-def test_temporary_files_are_made_in_memory_for_this_user_alone(tmp_path):
+def test_temporary_files_are_made_in_memory_where_others_can_list_nothing(tmp_path):
     keep_files_in_memory(tmp_path, min_free=1)
     (folder,) = tmp_path.iterdir()
     assert tempfile.gettempdir() == str(folder)
-    assert folder.stat().st_mode & 0o777 == 0o700
+    assert folder.stat().st_mode & 0o777 == 0o711
 
 
 def test_temporary_files_stay_where_the_developer_wants_them(tmp_path, monkeypatch):
