@@ -9,7 +9,7 @@ PROSE := registry_ui templates docs README.md CONTRIBUTING.md SECURITY.md
 PIN := UV_CUSTOM_COMPILE_COMMAND="make requirements" .venv/bin/uv pip compile --quiet --upgrade --universal \
 	--python-version 3.11 --generate-hashes
 FAST := tests/unit tests/web -k "not postgresql"
-PARALLEL := --numprocesses 5 --dist loadfile --no-loadscope-reorder
+PARALLEL := --numprocesses 4 --dist loadfile --no-loadscope-reorder
 
 # Tests and checks start hundreds of Python processes. Without stored bytecode, each compiles all.
 unexport PYTHONDONTWRITEBYTECODE

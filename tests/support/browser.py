@@ -88,6 +88,11 @@ def _playwright() -> Iterator[Playwright]:
         playwright.stop()
 
 
+#: What htmx writes if the next search, or the next page, ends a request. If a request fails, it
+#: writes another line as well.
+CUT_SHORT = ("htmx:sendAbort", "htmx:afterRequest")
+
+
 @dataclass
 class Window:
     """One person's browser window on one site. ``problems`` must be empty at the end."""
@@ -157,8 +162,8 @@ class Window:
         raise AssertionError(f"the keyboard does not reach “{name}”")
 
     def note(self, message: ConsoleMessage) -> None:
-        """Keep errors and warnings of the console."""
-        if message.type in {"error", "warning"}:
+        """Keep errors and warnings of the console; a request that was cut short is none."""
+        if message.type in {"error", "warning"} and not message.text.startswith(CUT_SHORT):
             self.problems.append(f"{self.page.url}: {message.type}: {message.text}")
 
     def note_failure(self, request: Request) -> None:
