@@ -89,6 +89,7 @@ def test_an_image_whose_tags_were_deleted_in_the_registry_does_not_lead_to_the_t
     assert IN_TRASH not in page.text
 
 
+@pytest.mark.both_databases
 @pytest.mark.parametrize("rows_address", ["", "/-/rows"])
 def test_an_image_without_tags_leads_to_the_trash_if_deleted_tags_of_it_are_there(
     shop, rows_address
