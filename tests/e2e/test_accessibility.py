@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.accessibility import COLOURS, markup, small_targets, violations
+from tests.support.accessibility import color_violations, markup, small_targets, violations
 
 pytestmark = pytest.mark.e2e
 BAD = """
@@ -30,7 +30,20 @@ def test_axe_finds_what_is_wrong_with_a_page(page):
     page.set_content(BAD)
     bad = {"document-title", "html-has-lang", "page-has-heading-one", "button-name"}
     assert bad | {"landmark-one-main", "color-contrast"} <= rules(violations(page))
-    assert rules(violations(page, *COLOURS)) == {"color-contrast"}
+    assert rules(violations(page, colors=False)) & {"color-contrast", "button-name"} == {
+        "button-name"
+    }
+
+
+def test_colors_are_looked_at_in_the_markup_that_is_new(page):
+    page.set_content(BAD)
+    seen = markup(page)
+    assert rules(color_violations(page, seen)) == {"color-contrast"}
+    assert color_violations(page, ()) == []
+    page.set_content(BAD.replace("<button>", '<button class="new">'))
+    assert color_violations(page, markup(page) - seen) == []
+    page.set_content(BAD.replace('<p style="', '<p class="new" style="'))
+    assert rules(color_violations(page, markup(page) - seen)) == {"color-contrast"}
 
 
 def test_targets_of_less_than_24_pixels_are_found(page):

@@ -1,8 +1,8 @@
 """Every page, at three widths, light and dark: neither the browser nor axe complains.
 
-Axe looks at each page that shows any markup for the first time: once as a whole, and at its colors
-once more in the dark theme. A page of the same markup with other words, such as that of a namespace
-beside that of a project, would tell it nothing new, and it takes longer than all the rest.
+Axe looks at each page that shows any markup for the first time; at the colors of that markup, in
+both themes. A page of the same markup with other words, such as that of a namespace beside that of
+a project, would tell it nothing new, and it takes longer than all the rest.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from registry_ui.models import (
 )
 from registry_ui.moves.planner import MovePlan
 from registry_ui.names import RepositoryName
-from tests.support.accessibility import COLOURS, markup, small_targets, violations
+from tests.support.accessibility import color_violations, markup, small_targets, violations
 from tests.support.browser import Window, window
 from tests.support.live import tiny
 from tests.support.stack import ADMIN
@@ -369,10 +369,10 @@ def look(
         # What axe sees depends little on the width.
         if new and width == 360:
             page.emulate_media(color_scheme="dark")
-            wrong += violations(page, *COLOURS)
+            wrong += color_violations(page, new)
             page.emulate_media(color_scheme="light")
         if new and width == 1280:
-            wrong += violations(page)
+            wrong += violations(page, colors=False) + color_violations(page, new)
         found += [(f"{name} at {width}", what) for what in wrong]
     return found
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from typing import Any
+
 from axe_playwright_python.base import AXE_SCRIPT
 from playwright.sync_api import Page
 
@@ -14,13 +17,29 @@ COLOURS = ("color-contrast", "link-in-text-block")
 QUICK = {"resultTypes": ["violations"], "selectors": False, "preload": False}
 
 
-def violations(page: Page, *rules: str) -> list[str]:
-    """Return what breaks these rules of axe, or any of TAGS: rule, element, reason."""
+def violations(page: Page, *rules: str, colors: bool = True) -> list[str]:
+    """Return what breaks these rules of axe, or any of TAGS: rule, element, reason.
+
+    Args:
+        page: the page.
+        rules: the rules to apply; by default, those of TAGS.
+        colors: whether to apply COLOURS, too, which takes most of the time.
+    """
+    chosen = {"type": "rule", "values": rules} if rules else {"type": "tag", "values": TAGS}
+    left_out = {} if colors else {rule: {"enabled": False} for rule in COLOURS}
+    return _run_axe(page, {"runOnly": chosen, "rules": left_out}, kinds=None)
+
+
+def color_violations(page: Page, kinds: Collection[str]) -> list[str]:
+    """Return what breaks COLOURS in elements of these kinds, which markup() has just returned."""
+    return _run_axe(page, {"runOnly": {"type": "rule", "values": COLOURS}}, sorted(kinds))
+
+
+def _run_axe(page: Page, options: dict[str, Any], kinds: list[str] | None) -> list[str]:
     # Evaluated, not added as a script: the policy of the pages refuses those of others.
     if not page.evaluate("'axe' in window"):
         page.evaluate(AXE_SCRIPT)
-    chosen = {"type": "rule", "values": rules} if rules else {"type": "tag", "values": TAGS}
-    found: list[str] = page.evaluate(RUN, {"runOnly": chosen, **QUICK})
+    found: list[str] = page.evaluate(RUN, {"options": {**options, **QUICK}, "kinds": kinds})
     return found
 
 
@@ -40,8 +59,12 @@ def small_targets(page: Page) -> list[str]:
     return found
 
 
-RUN = """async (options) => {
-  const { violations } = await axe.run(document, options);
+RUN = """async ({ options, kinds }) => {
+  const chosen = new Set(kinds);
+  const include = kinds === null ? [document] : [...window.kindsOfElements]
+    .filter(([e, kind]) => e.isConnected && chosen.has(kind)).map(([e]) => e);
+  if (!include.length) return [];
+  const { violations } = await axe.run({ include }, options);
   return violations.flatMap((rule) => rule.nodes.map((node) =>
     `${rule.id}: ${node.html.slice(0, 160)} ${node.any.map((check) => check.message).join(", ")}`));
 }"""
@@ -57,13 +80,16 @@ MARKUP = """() => {
   const valued = new Set(["class", "role", "type", "aria-current", "aria-hidden", "tabindex"]);
   const places = new Map(), kinds = new Set(), names = new Set();
   let last = "";
+  window.kindsOfElements = new Map();
   for (const e of document.body.querySelectorAll("*")) {
     const attributes = [...e.attributes].map(({ name, value }) =>
       valued.has(name) ? `${name}=${value}` : name).sort().join(" ");
     const place = `${places.get(e.parentElement) ?? ""} > ${e.localName} ${attributes}`;
     places.set(e, place);
     const words = e.textContent.trim() !== "", cut = e.scrollWidth > e.clientWidth;
-    kinds.add(`${place} (${words}, ${e.labels?.length}, ${e.checkVisibility()}, ${cut})`);
+    const kind = `${place} (${words}, ${e.labels?.length}, ${e.checkVisibility()}, ${cut})`;
+    kinds.add(kind);
+    window.kindsOfElements.set(e, kind);
     if (!e.matches("h1, h2, h3, h4, h5, h6, main, nav, header, footer, aside, section, [role]"))
       continue;
     kinds.add(`${last}, then ${e.localName}`);
