@@ -32,7 +32,7 @@ REGISTRY = Actor("-/registry")
 
 
 def is_internal(name: str) -> bool:
-    """Return whether an actor's name is that of a system component, and so of no user."""
+    """Return whether an actor's name belongs to a system component, not to a user."""
     return name.startswith("-/")
 
 

@@ -115,7 +115,8 @@ class PasswordChecks:
         key = (client.username, client.network, digest)
         entry, is_first = self._enter(key, client, is_known)
         try:
-            # The request only waits now, and this class limits the number of waiting threads.
+            # While this thread waits for the password check, it must not take a slot from page
+            # requests. MAX_WAITING limits the number of threads that wait here.
             release_page_slot()
             if is_first:
                 is_correct = check()

@@ -259,11 +259,14 @@ def of_person(session: Session, reader: Principal, username: str) -> Activity:
 
 
 def can_know(session: Session, reader: Principal, username: str) -> bool:
-    """Return whether the viewer (``reader``) is allowed to learn that a user name exists.
+    """Return whether ``reader``, who views the activity, is allowed to learn that a user exists.
 
-    An administrator can learn of every user. Other viewers can learn of themselves, of every user
-    who pushed to or removed from a project that they can see (its pages show that anyway), and of
-    every user with a role in, above, or below a project or namespace in which the viewer has one.
+    An administrator can learn that any user exists. Other readers can learn that these users exist:
+
+    - the reader;
+    - users who pushed to, or removed images or tags from, a project that the reader can see,
+      because the project's pages show their names anyway;
+    - users with a role in, above, or below a project or namespace in which the reader has a role.
     """
     if reader.is_person and reader.username == username:
         return True
@@ -307,7 +310,11 @@ def _match_image(repository: str, name: Any) -> ColumnElement[bool]:
 
 
 def _fetch_existing(session: Session, entries: list[Entry]) -> set[str]:
-    """Return the references of the images and tags in the entries that still exist (one query)."""
+    """Find out which images and tags in the entries still exist, with one query.
+
+    Returns:
+        The repository names of existing images, and the references (``name:tag``) of existing tags.
+    """
     image_entries = [entry for entry in entries if entry.kind in ("push", "pull")]
     is_tag_of_entry = (Tag.image_id == ContainerImage.id) & Tag.name.in_(
         {entry.tag for entry in image_entries}

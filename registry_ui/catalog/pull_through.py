@@ -25,7 +25,9 @@ from ..registry_connection import registry
 
 logger = logging.getLogger(__name__)
 
-#: Repository name for the test push in detect(). Every registry refuses it, so nothing is stored.
+#: Repository name for the test push in detect(), a manifest without its config. The registry stores
+#: nothing: a cache refuses every push, and an ordinary registry refuses this manifest. From the
+#: error, detect() learns which kind of registry it is.
 PROBE_REPOSITORY = RepositoryName("registry-ui-probe")
 #: Permissions that have no effect in a cache, because it accepts no pushes or deletions.
 WRITE_PERMISSIONS = frozenset([Permission.PUSH, Permission.DELETE])

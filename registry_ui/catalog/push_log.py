@@ -48,7 +48,7 @@ def record_push(session: Session, image: ContainerImage, push: PushedTag) -> Pus
 
 
 def record_pushes(session: Session, image: ContainerImage, pushes: Iterable[PushedTag]) -> None:
-    """Log many pushes of tags like record_push(), with one INSERT and two statements per day."""
+    """Log many tag pushes like record_push(), with one INSERT and two statements per day."""
     rows = [
         {"project_id": image.project_id, "name": image.name, **asdict(push)}
         for push in pushes

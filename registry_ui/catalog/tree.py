@@ -129,7 +129,7 @@ def matching(images: Iterable[ImageRow], text: str) -> list[ImageRow]:
 
 
 def build_tree(images: Iterable[ImageRow]) -> Folder:
-    """Build a tree of folders from the names of images, with each level sorted by name."""
+    """Build a folder tree from image names, with each level sorted by name."""
     root = Folder("", "")
     index = {"": root}
     for image in sorted(images, key=lambda image: image.name.split("/")):

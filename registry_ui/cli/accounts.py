@@ -56,7 +56,7 @@ def scopes_of(text: str) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class TokenOptions:
-    """Values of the options of the command ``token create``; see the help of the command."""
+    """Option values of the command ``token create``; the command's help describes them."""
 
     name: str
     scopes: str

@@ -49,7 +49,7 @@ NO_SUCH_TAG = "The registry has no such tag."
 
 @dataclass(frozen=True, slots=True)
 class _RuleCheck:
-    """The protection rules of the target's project, and the role of the requester.
+    """The target project's protection rules, and the requester's role.
 
     Attributes:
         rules: the rules.

@@ -40,7 +40,7 @@ SIMPLE_SIGNING = "application/vnd.dev.cosign.simplesigning.v1+json"
 HELM_CONFIG = "application/vnd.cncf.helm.config.v1+json"
 HELM_CHART = "application/vnd.cncf.helm.chart.content.v1.tar+gzip"
 EMPTY = "application/vnd.oci.empty.v1+json"
-#: Parts of the names of the invented packages that the SBOMs list.
+#: Parts of package names, for the invented packages that the SBOMs list.
 FRUITS = (
     *("apple", "cherry", "damson", "elder", "fig", "grape", "lime", "medlar", "pear", "plum"),
     *("quince", "rowan", "sloe"),

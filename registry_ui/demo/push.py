@@ -49,7 +49,7 @@ class Challenge:
 
     @classmethod
     def parse(cls, header: str) -> Challenge:
-        """Parse the header; raise RegistryError if it is not a Bearer challenge."""
+        """Parse a ``WWW-Authenticate`` header; raise RegistryError if its scheme is not Bearer."""
         scheme, _, rest = header.partition(" ")
         parameters = dict(_PARAMETER.findall(rest))
         if scheme.lower() != "bearer" or "realm" not in parameters:

@@ -1,7 +1,7 @@
 """The sample images, built with `images` and `artifacts`. All names are invented.
 
-A function that returns `Tags` builds one sample: manifests by the tags to push them under. The
-other functions build layers and images that the samples use.
+A function that returns `Tags` builds one sample: a dict that maps each tag to the manifest to push
+with that tag. The other functions build layers and images that the samples use.
 """
 
 from __future__ import annotations

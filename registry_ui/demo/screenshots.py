@@ -36,7 +36,8 @@ class Picture:
     pressed: str = ""
 
 
-#: Pages by file name without extension. The file of the dark theme has the suffix ``-dark``.
+#: Pages to capture. The key is the name of the screenshot file in the light theme, without the
+#: extension; the name in the dark theme has the suffix ``-dark``.
 PICTURES = {
     "project": Picture("/orchard/shop", opened="worker"),
     "image": Picture("/orchard/platform/runtime/-/images/agent?q=1.2"),
@@ -86,7 +87,7 @@ def main() -> int:
 
 
 def show(page: Page, site: str, picture: Picture) -> None:
-    """Open the page of a screenshot, and expand or click what the screenshot needs.
+    """Open the page for a screenshot, and expand or click what the screenshot needs.
 
     Raises:
         RuntimeError: the page does not exist.

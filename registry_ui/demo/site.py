@@ -211,7 +211,7 @@ class Site:
 
 
 def image_page(project: str, name: str, tag: str = "") -> str:
-    """Return the URL path of the page of an image, or of one of its tags.
+    """Return the URL path of an image's page, or of the page for one of its tags.
 
     Args:
         project: the path of the project.

@@ -99,7 +99,7 @@ def _require_page(site: Site, path: str, *texts: str) -> Page:
 
 
 def _require_shown(site: Site, sample: Sample) -> None:
-    """Check that the project's page links to the image, and that pages of tags show the digest."""
+    """Check that the project's page links to the image, and that tag pages show the digest."""
     tags = sample.tags()
     project = _require_page(site, f"/{sample.project}")
     address = image_page(sample.project, sample.name)
@@ -171,7 +171,15 @@ def _require_refused(filling: Filling, username: str) -> None:
 
 
 def _require_unknown_to_api(filling: Filling, username: str) -> None:
-    """Check that the API treats the private project like one that never existed."""
+    """Check that the API hides the demo's private project from a user who has no role in it.
+
+    The API must answer 404, exactly as for a project that never existed, and must not list the
+    project.
+
+    Args:
+        filling: the created demo content.
+        username: name of the user; "" for a client without an account.
+    """
     base = filling.config.public_url
     auth = (username, filling.access_token(username)) if username else None
     with requests.Session() as session:

@@ -70,8 +70,9 @@ class RegistryClient:
     Args:
         base_url: URL of the registry. It must come from the operator's settings.
         token_source: issues a bearer token for each call, restricted to that call.
-        timeout: timeout in seconds for connecting and for each read from the socket. Reading a
-            whole response body can take five times as long.
+        timeout: timeout in seconds for connecting, and for each read from the socket unless
+            at_least() or a request body requires a longer one. Reading a whole response body can
+            take up to five times the read timeout.
     """
 
     def __init__(self, base_url: str, token_source: TokenSource, timeout: float = 2.0) -> None:
@@ -85,7 +86,7 @@ class RegistryClient:
     # -- reading ---------------------------------------------------------------
 
     def ping(self) -> str:
-        """Return the API version header of the registry.
+        """Return the registry's API version header.
 
         Raises:
             RegistryError: the registry can't be reached or refuses the token, or the server is not
@@ -113,7 +114,7 @@ class RegistryClient:
         return parse_tag_list(self._fetch_pages(path, str(repository), ("pull",)))
 
     def catalog(self) -> Iterator[RepositoryName]:
-        """Yield the names of all repositories of the registry, except names that are not valid.
+        """Yield the names of all repositories in the registry, except names that are not valid.
 
         Listing the repositories is slow, because the registry walks its storage.
         """
@@ -188,7 +189,7 @@ class RegistryClient:
         return True
 
     def referrers(self, repository: RepositoryName, digest: Digest) -> list[str] | None:
-        """Return the digests of the referrers of a manifest, using the OCI referrers API.
+        """Return the digests of a manifest's referrers, using the OCI referrers API.
 
         Returns:
             The digests, or None if the registry has no referrers API. Distribution has none

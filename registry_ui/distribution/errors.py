@@ -62,7 +62,7 @@ class PartsMissing(RegistryError):
 
 
 class Schema1Refused(RegistryError):
-    """The registry serves schema 1 manifests, but does not accept pushes of them."""
+    """The registry serves schema 1 manifests, but does not let clients push them."""
 
 
 class DeletionDisabled(RegistryError):

@@ -109,7 +109,7 @@ def _unwrap(document: Any) -> Any:
 
 
 def _read_subjects(document: Any) -> list[str]:
-    """Return the sha256 digests of the subjects of an in-toto statement."""
+    """Return the sha256 digests of an in-toto statement's subjects."""
     subjects = member(document, "subject")
     digests = [
         member(item, "digest", "sha256")

@@ -89,8 +89,9 @@ class Transport:
     Args:
         base_url: URL of the registry. It must come from the operator's settings.
         token_source: issues a bearer token for each call, restricted to that call.
-        timeout: timeout in seconds for connecting and for each read from the socket. Reading a
-            whole response body can take five times as long.
+        timeout: timeout in seconds for connecting, and for each read from the socket unless
+            at_least() or a request body requires a longer one. Reading a whole response body can
+            take up to five times the read timeout.
     """
 
     def __init__(self, base_url: str, token_source: TokenSource, timeout: float) -> None:

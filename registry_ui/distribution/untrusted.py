@@ -63,7 +63,7 @@ def plain_text(value: Any, limit: int = MAX_TEXT) -> str:
 
 
 class TextBudget:
-    """A limit on the total length of the texts of one document; texts beyond it are truncated."""
+    """A limit on the total length of all texts in one document; texts beyond it are truncated."""
 
     def __init__(self, size: int) -> None:
         self._remaining = size

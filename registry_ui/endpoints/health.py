@@ -17,7 +17,10 @@ def healthz() -> Response:
 
 @blueprint.get("/readyz")
 def readyz() -> tuple[Response, int]:
-    """Report whether database, registry, and worker respond; the status is 503 if one does not."""
+    """Report whether the database, the registry, and the worker respond.
+
+    The status is 503 if one of them does not respond.
+    """
     checks = {name: ok for name, ok, _ in health()}
     ready = all(checks.values())
     return jsonify(status="ready" if ready else "not ready", **checks), 200 if ready else 503

@@ -84,8 +84,12 @@ def receive(
 def is_worth_keeping(event: Notification, checks: RecentChecks) -> bool:
     """Return whether an event must be stored.
 
-    Reads by this application, pulls of blobs, and repeated HEAD requests for a manifest change
-    nothing in the database, and most events of a registry are of these kinds.
+    Most events of a registry change nothing in the database, and are not stored: reads by this
+    application, blob pulls, and repeated HEAD requests for a manifest. All other events are stored.
+
+    Args:
+        event: the event.
+        checks: the HEAD requests that were stored recently, to recognize repeated ones.
     """
     if event.action != "pull":
         return True

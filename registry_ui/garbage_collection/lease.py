@@ -1,6 +1,6 @@
 """The lease of a garbage collection, so that only one worker at a time carries it out.
 
-A lease is the temporary hold of one worker on a database row; the worker has to renew it.
+A lease is one worker's exclusive right to do the work. It expires unless the worker renews it.
 """
 
 from __future__ import annotations

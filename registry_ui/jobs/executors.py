@@ -60,10 +60,11 @@ class SingleFlight:
         self._pending: set[tuple[Any, ...]] = set()
 
     def do(self, work: Callable[..., Any], *args: Any) -> None:
-        """Run ``work(*args)`` now, or queue the call for the thread that already runs such work.
+        """Run ``work(*args)`` now, or queue the call if a different thread is running such work.
 
-        Queued calls with equal arguments are merged into one. If a call raises an exception, the
-        queued calls are still carried out, and the first exception is raised at the end.
+        The running thread carries out the queued calls before it returns; calls with equal
+        arguments are merged into one. If calls raise exceptions, it still carries out the others,
+        and then raises the first exception. The thread that queued a call gets no exception.
         """
         self._pending.add(args)
         errors: list[Exception] = []

@@ -118,7 +118,8 @@ class ResilientRedisStorage(RedisStorage):  # type: ignore[misc]
         """Add a job to the queue.
 
         Raises:
-            RedisError: Redis does not answer, or failed a moment ago.
+            RedisError: Redis does not answer. After a failure, this error is raised for
+                up to RETRY_INTERVAL seconds without calling Redis.
         """
         self._require_no_pause()
         self.outage.run(lambda: super(ResilientRedisStorage, self).enqueue(data, priority))
@@ -171,7 +172,8 @@ class ResilientRedisStorage(RedisStorage):  # type: ignore[misc]
         """Check that Redis answers.
 
         Raises:
-            RedisError: Redis does not answer, or failed a moment ago.
+            RedisError: Redis does not answer. After a failure, this error is raised for
+                up to RETRY_INTERVAL seconds without calling Redis.
         """
         self._require_no_pause()
         self.outage.run(self.conn.ping)

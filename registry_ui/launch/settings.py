@@ -35,10 +35,11 @@ def read_settings(environ: Mapping[str, str]) -> Config:
 
 
 def save_settings(config: Config, environ: Mapping[str, str]) -> None:
-    """Save the settings from the environment, so that ``.venv/bin/flask`` works without them.
+    """Save the settings from the environment to a file, from which ``flask`` commands read them.
 
-    Saved settings can include passwords (in the URLs of the database and of Redis) and the secret
-    key, because the commands need them. The file is as private as the files of the keys.
+    So ``.venv/bin/flask`` works in a shell in which these environment variables are not set. The
+    file can contain passwords (in the database and Redis URLs) and the secret key, because the
+    commands need them. Like the key files, only the user who runs this process can read it.
 
     Raises:
         LaunchError: a value contains a line break.

@@ -15,7 +15,7 @@ from .base import Base, UTCDateTime, bytewise
 
 
 class Push(Base):
-    """One push or copy of a tag to an image (``name``), kept as long as the project exists."""
+    """One push of a tag by a client, or one copied tag; kept as long as the project exists."""
 
     __tablename__ = "pushes"
     __table_args__ = (
@@ -25,6 +25,7 @@ class Push(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     project_id: Mapped[int] = mapped_column(ForeignKey("places.id", ondelete="CASCADE"))
+    #: Path of the image below the project.
     name: Mapped[str] = mapped_column(bytewise(255))
     tag: Mapped[str] = mapped_column(bytewise(128))
     digest: Mapped[str] = mapped_column(bytewise(150))

@@ -21,7 +21,7 @@ class Leased:
     state: Mapped[str]
     requested_by: Mapped[str] = mapped_column(bytewise(255))
     cancel_wanted: Mapped[bool] = mapped_column(default=False)
-    #: Why the work waits or has failed, as its page shows it; otherwise empty.
+    #: Reason why the work is waiting or has failed, as shown to users; otherwise empty.
     problem: Mapped[str] = mapped_column(Text, default="")
     #: When the lease of the current worker expires unless it is renewed; None without a worker.
     lease_until: Mapped[datetime | None] = mapped_column(UTCDateTime)

@@ -31,7 +31,7 @@ CANCELLABLE = ("planned", "waiting", "copying", "fenced", "settling", "verifying
 
 
 class RoleChange(TypedDict):
-    """The role of a user before and after a move, by label; empty if the user has none."""
+    """A user's role before and after a move, by label; empty if the user has none."""
 
     username: str
     before: str

@@ -38,7 +38,7 @@ class RetentionPolicy(Base):
     created_by: Mapped[str] = mapped_column(bytewise(255))
     created_at: Mapped[datetime] = mapped_column(UTCDateTime, default=utc_now)
     last_run_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
-    #: ID of the removal of the last run; None if it could not start, as ``last_problem`` explains.
+    #: ID of the last run's removal; None if it could not start, as ``last_problem`` explains.
     last_removal: Mapped[int | None]
     last_problem: Mapped[str] = mapped_column(Text, default="")
     #: Why an update of the application disabled the policy; "" if none did, or after a dry run.

@@ -1,4 +1,4 @@
-"""Steps of the plans of removals and copies, which the database stores as JSON."""
+"""Steps of removal plans and copy plans, which the database stores as JSON."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ class MoveLease(RegistryLease[Move]):
             raise Deferred
 
     def record_stall(self, problem: str) -> None:
-        """Record why the move is waiting for the registry, to be shown on the page of the move.
+        """Record why the move is waiting for the registry, to be shown on the move's page.
 
         Raises:
             OperationFailed: the move has waited too long. A move that has been switched, or whose

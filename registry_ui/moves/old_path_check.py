@@ -95,7 +95,8 @@ def _find_changed_tags(row: MovedRepository) -> list[str]:
     end_read()
     for batch in split_into_batches(list_tags(repository), BATCH_SIZE):
         live.add(read_tags(repository, batch))
-    # Unreadable tags are not served either, so only readable ones are compared.
+    # Compare only the tags whose digest the registry returned: it can't serve a tag that it can't
+    # read, so clients can't pull wrong content by that tag.
     changed = [tag for tag, digest in live.digests.items() if (tag, digest) not in moved]
     if not changed:
         live.require_answers()

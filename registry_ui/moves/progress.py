@@ -108,7 +108,10 @@ class CopiedManifests:
         self._pending: dict[str, tuple[str, ...]] = {}
 
     def find(self, digest: str) -> tuple[str, ...] | None:
-        """Return the digests of a recorded manifest and of its descendants, or None."""
+        """Return the digests of a manifest and of its descendants; None unless it was copied.
+
+        A manifest was copied if add() has recorded it for this repository.
+        """
         if digest in self._pending:
             return self._pending[digest]
         query = select(CopiedManifest.manifests).where(

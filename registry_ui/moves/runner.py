@@ -47,7 +47,7 @@ POLL_INTERVAL = 0.5
 #: Maximum time that a proxy takes to receive a manifest. After that, every push that started before
 #: the write freeze has been written or has failed, so the old path is compared once more.
 PROXY_TIMEOUT = timedelta(seconds=60)
-#: Message on the page of a move that left tags behind.
+#: Message on a move's page if the move left tags behind.
 UNMOVED_TAGS = (
     "Some tags could not be copied and stay at the old path: {}. They are listed below with the "
     "reasons. They are deleted only if you choose that."

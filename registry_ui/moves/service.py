@@ -28,7 +28,7 @@ from ..operations.write_freeze import lift_write_freeze
 from . import old_paths
 from .planner import MovePlan, require_still_free
 
-#: Maximum number of repositories listed on the page of a move.
+#: Maximum number of repositories listed on a move's page.
 MAX_LISTED_REPOSITORIES = 200
 #: Number of newest tags considered for the example pull command.
 MAX_EXAMPLE_CANDIDATES = 50

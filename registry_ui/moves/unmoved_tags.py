@@ -1,4 +1,4 @@
-"""Tags that stay at the old path of a move because they cannot be copied.
+"""Tags that stay at a move's old path because they cannot be copied.
 
 A tag that the registry refuses to copy must not stop the move of the remaining tags. It is listed
 with the reason, stays at the old path, and is deleted there only if a user asks for that.

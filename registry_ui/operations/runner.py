@@ -152,15 +152,19 @@ def claim(
     except_freeze_id: int | None = None,
     timeout: float | None = None,
 ) -> AnyLease | None:
-    """Lease a removal or copy; return None if it is leased or has ended, or if writes are frozen.
+    """Lease a removal or copy to carry it out; return None if it can't be leased now.
+
+    It can't be leased if a worker holds the lease, if it has ended, or if a write freeze covers the
+    path that it changes.
 
     Args:
         lease_class: class of the lease to return.
-        model: model of the removal or copy.
+        model: database model of removals or of copies.
         work_id: id of the removal or copy.
         except_freeze_id: id of a write freeze to ignore: the one set by the operation that started
             this work.
-        timeout: seconds to wait for a registry that does not answer; None for REGISTRY_TIMEOUT.
+        timeout: how long in seconds to keep trying while the registry does not answer; None for
+            REGISTRY_TIMEOUT.
     """
     with writing() as session:
         if (

@@ -229,7 +229,10 @@ def _row_from_namespace(row: Any) -> NamespaceRow:
 
 
 def _count_visible_projects(session: Session, principal: Principal) -> ScalarSelect[int]:
-    """Return an SQL expression for the number of visible projects below each namespace."""
+    """Return an SQL expression for the number of projects that a viewer can see in a namespace.
+
+    Projects at any level below the namespace count. The expression is for queries on Namespace.
+    """
     project = aliased(Project)
     is_visible = visible_places(session, principal, project)
     is_below = (project.path >= Namespace.path + "/") & (project.path < Namespace.path + "0")

@@ -96,7 +96,7 @@ def delete_by_placeholder(
 
 
 def prepare_placeholder(lease: RemovalLease, number: int, step: RemovalStep) -> bytes:
-    """Upload the config of a placeholder, and return the body of its manifest, still to be pushed.
+    """Upload a placeholder's config, and return the body of the manifest, which is not pushed yet.
 
     The digest of the manifest is recorded, so that the next worker recognizes the placeholder if
     this worker dies after the push.

@@ -35,7 +35,8 @@ def run(
     Args:
         except_freeze_id: ID of a write freeze to ignore, namely the one set by the move that
             needs this removal; None to respect all.
-        timeout: seconds to wait for a registry that does not answer; None for REGISTRY_TIMEOUT.
+        timeout: how long in seconds to keep trying while the registry does not answer; None for
+            REGISTRY_TIMEOUT.
 
     Returns:
         The removal. Its state is ``waiting`` if it was deferred, because the registry did not

@@ -123,8 +123,8 @@ def removal_from_plan(
         path: path in the address of the removal's page: that of the namespace or project, or the
             old path of a move if no activity lists the removal.
     """
-    # Trash tags get random names only when a plan is stored, so that equal previews have equal
-    # digests.
+    # A trash tag is the tag that keeps a removed image in the trash. Its random name is chosen only
+    # when the plan is stored: in a preview, it would change the digest that identifies the plan.
     steps = [
         replace(step, trash_tag=TRASH_PREFIX + secrets.token_hex(8)) if step.days else step
         for step in plan.steps

@@ -65,7 +65,7 @@ def remove_unreadable(lease: RemovalLease, number: int, step: RemovalStep) -> tu
 
 @dataclass(slots=True)
 class _DeletionResult:
-    """Result of the deletion of damaged tags.
+    """Result of deleting damaged tags.
 
     Attributes:
         deleted: names of the deleted tags.

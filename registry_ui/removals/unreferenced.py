@@ -63,8 +63,8 @@ def delete_unreferenced(
 
     Args:
         digests: manifests to delete, indexes before their children.
-        planned_digests: digest by name, for the tags that are removed as well. Such a tag needs
-            nothing, unless it now points to a different digest.
+        planned_digests: maps each tag that the same removal deletes to its planned digest. While
+            a tag has this digest, it does not keep any manifest from being deleted.
 
     Raises:
         StepFailed: a registry call failed, or the manifests that tags need could not be read.
@@ -90,7 +90,7 @@ def delete_unreferenced(
 
 @dataclass(frozen=True, slots=True)
 class _TagCheck:
-    """Result of a check of all tags of a repository.
+    """Result of checking all tags in a repository.
 
     Attributes:
         needed_digests: digests of the manifests and blobs that the tags need.
@@ -103,7 +103,7 @@ class _TagCheck:
 
 @dataclass(slots=True)
 class _DeletionProgress:
-    """Progress of a deletion of manifests, one by one.
+    """Progress of deleting manifests one by one.
 
     Attributes:
         attempted: digests of the manifests whose deletion was attempted.
@@ -166,7 +166,7 @@ def _delete_each(
 
     Args:
         digests: manifests to delete, indexes before their children.
-        planned_digests: digest by name, for the tags that are removed as well.
+        planned_digests: maps each tag that the same removal deletes to its planned digest.
         progress: record of the deletions. It is updated before and after each deletion, so that it
             is correct even if an error is raised.
     """
@@ -195,7 +195,7 @@ def _restore_needed(
 
     Args:
         digests: manifests that may have been deleted, indexes before their children.
-        to_delete: names of the tags that are removed as well.
+        to_delete: names of the tags that the same removal deletes.
         check: the last check of the tags if nothing was deleted since; None to check again.
     """
     with lease.ignoring_cancellation():
@@ -258,8 +258,8 @@ def _check_tags(
     """Read all tags of a repository, and return which digests they need.
 
     Args:
-        planned_digests: digest by name, for tags to remove. A tag that still points to this digest
-            needs nothing.
+        planned_digests: maps each tag to remove to its planned digest. While a tag has this
+            digest, the manifests that it points to do not count as needed by it.
         to_delete: names of the tags that are being removed, whose manifests can already be deleted.
 
     Raises:

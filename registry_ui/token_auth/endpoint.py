@@ -59,9 +59,9 @@ class TokenEndpoint:
     """WSGI middleware that answers token requests and passes on all other requests.
 
     Args:
-        app: the Flask application whose context the requests are answered in.
-        inner: the WSGI application for all other requests.
-        headers: headers to add to every response.
+        app: the Flask application; its application context is active for each token request.
+        inner: the WSGI application that answers all other requests.
+        headers: headers to add to every response to a token request.
     """
 
     def __init__(self, app: Flask, inner: Any, headers: Iterable[tuple[str, str]]) -> None:

@@ -83,7 +83,7 @@ def reference_url(project: str, reference: str) -> str | None:
 
 
 def push_url(push: Any, project: str = "") -> str | None:
-    """Return the address of the page of a pushed tag; None for a push without a tag.
+    """Return the address of a pushed tag's page; None for a push without a tag.
 
     Args:
         push: a row of the list of recent pushes.

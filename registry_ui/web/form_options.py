@@ -93,7 +93,7 @@ def protection_options(own_role: int) -> tuple[Option, ...]:
 
 
 def role_options() -> list[Option]:
-    """Return the options of the field that selects the role of a member, one for each Role."""
+    """Return the options of the field that selects a member's role, one for each Role."""
     return [Option(role.name.lower(), role.label) for role in Role]
 
 
@@ -130,7 +130,7 @@ TAG_COLUMNS = (
 
 
 def next_order(current: str, first_order: str, *, is_sorted: bool) -> str:
-    """Return the sort order, ``asc`` or ``desc``, after a click on the header of a column.
+    """Return the sort order, ``asc`` or ``desc``, after a click on a column header.
 
     Args:
         current: the present order of the list, ``asc`` or ``desc``.

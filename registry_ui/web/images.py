@@ -130,7 +130,7 @@ def one_row(path: str, name: str, tag: str) -> str:
 
 @blueprint.get("/<name:path>:<tag:tag>")
 def reference(path: str, tag: str) -> Response:
-    """Redirect an address that ends in a reference (``image:tag``) to the page of the tag."""
+    """Redirect an address that ends in a reference (``image:tag``) to the tag's page."""
     owner = load_owner(path).place.path
     return redirect(image_url(owner, RepositoryName(path).below(owner), "registry.tag", tag=tag))
 

@@ -152,7 +152,7 @@ def activity_icon(kind: str) -> str:
 
 
 def activity_kind(kind: str) -> str:
-    """Return the label of a kind of activity entry in the filter, such as ``Pushes``."""
+    """Return the filter label for a kind of activity entry, such as ``Pushes``."""
     return _ACTIVITY_KINDS[kind]
 
 
@@ -162,7 +162,7 @@ def removal_verb(state: str) -> str:
 
 
 def moment_label(action: str) -> str:
-    """Return the words for an action in the history of a tag, such as ``pushed`` or ``copied``."""
+    """Return the words for an action in a tag's history, such as ``pushed`` or ``copied``."""
     return _MOMENTS.get(action, "Found by a check")
 
 

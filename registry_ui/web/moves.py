@@ -145,7 +145,7 @@ def retry(path: str, move_id: int) -> Response:
 @blueprint.post(MOVE_URL + "/retire")
 @login_required
 def retire(path: str, move_id: int) -> Response:
-    """Delete the old path of a move now, before its grace period ends.
+    """Delete a move's old path now, before its grace period ends.
 
     If the form field ``everything`` is set, content that the new path lacks is deleted, too.
     """

@@ -73,14 +73,14 @@ def is_dry_run(removal: Removal) -> bool:
 
 
 def removal_title(removal: Removal) -> str:
-    """Return the first words of the title of a removal's page, which ends with the target."""
+    """Return the first words of a removal's page title, which ends with the target."""
     if is_dry_run(removal):
         return "Dry run of retention in"
     return _REMOVAL_TITLES.get(removal.state, "Deleting")
 
 
 def removal_heading(removal: Removal) -> str:
-    """Return the first words of the heading of a removal's page, which ends with the target."""
+    """Return the first words of a removal's page heading, which ends with the target."""
     subject = _REMOVAL_SUBJECTS.get(removal.kind, f"of {removal.kind}")
     return f"{'Dry run' if is_dry_run(removal) else 'Removal'} {subject}"
 
@@ -170,7 +170,7 @@ _COPY_NOTICES = {
 
 
 def copy_title(state: str) -> str:
-    """Return the first words of the title of a copy's page, which ends with the target."""
+    """Return the first words of a copy's page title, which ends with the target."""
     return _COPY_TITLES.get(state, "Copy to")
 
 
@@ -230,7 +230,7 @@ _MOVED_REPOSITORIES = {
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """One phase in the list of phases of a move, as a page shows it relative to the current one."""
+    """One phase of a move, as a page shows it relative to the current phase."""
 
     label: str
     icon: str
@@ -244,7 +244,7 @@ def move_hint(kind: str) -> str:
 
 
 def move_title(state: str) -> str:
-    """Return the first words of the title of a move's page; the old path follows."""
+    """Return the first words of a move's page title, which ends with the old path."""
     return _MOVE_TITLES.get(state, "Moving")
 
 

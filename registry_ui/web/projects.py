@@ -58,7 +58,7 @@ def home() -> str:
 
 @blueprint.get("/<name:path>")
 def show(path: str) -> str | Response:
-    """Show a namespace or project; redirect the path of a repository to the image's page."""
+    """Show a namespace or project; redirect a repository path to the image's page."""
     try:
         loaded = load(path)
     except NotFound:
@@ -125,7 +125,7 @@ def _render_project(loaded: ResolvedPlace) -> str:
 
 
 def _read_gate_state(loaded: ResolvedPlace) -> GateState:
-    """Return whether the gate enforces the protection rules of a project, for the project page.
+    """Return whether the gate enforces a project's protection rules, for the project page.
 
     The gate is the part of this application that a reverse proxy asks before it forwards a push
     or deletion. The result is WORKS, for which the page shows no warning, if the project has no

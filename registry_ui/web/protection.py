@@ -1,4 +1,4 @@
-"""Pages for Maintainers to list, add, and delete the protection rules of a project.
+"""Pages for Maintainers to list, add, and delete a project's protection rules.
 
 A protection rule makes tags immutable or restricts who can change them. The gate enforces it: the
 part of this application that a reverse proxy asks before it forwards a push or deletion.

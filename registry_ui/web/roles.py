@@ -15,7 +15,7 @@ _BY_VISIBILITY = "Anyone, in a public project; any signed-in user, in an interna
 
 @dataclass(frozen=True, slots=True)
 class RoleCell:
-    """A cell in a row of the table of permissions: whether a role has the row's permission."""
+    """A cell in a row of the permission table: whether a role has the row's permission."""
 
     role: str
     is_allowed: bool

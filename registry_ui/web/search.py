@@ -48,7 +48,7 @@ def show() -> Response | tuple[str, int]:
 
 
 def address(hit: Any) -> str:
-    """Return the address of the page of a search hit: a tag, image, project, or namespace."""
+    """Return the page address of a search hit: a tag, image, project, or namespace."""
     if isinstance(hit, TagHit):
         return image_url(hit.project_path, hit.image_name, "registry.tag", tag=hit.name)
     if isinstance(hit, ImageHit):
