@@ -11,11 +11,11 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
 
-from sqlalchemy import insert, update
+from sqlalchemy import insert, select, update
 from sqlalchemy.orm import Session
 
 from ..db.prepared import insert_if_absent
-from ..models import ContainerImage, DailyCount, Push
+from ..models import ContainerImage, DailyCount, Project, Push
 from ..names import subject_of
 
 
@@ -81,3 +81,9 @@ def _add_to_daily_count(
         .values(pushes=DailyCount.pushes + pushes, pulls=DailyCount.pulls + pulls)
         .execution_options(synchronize_session=False)
     )
+
+
+def has_pushes(session: Session, project: Project) -> bool:
+    """Return whether anything was ever pushed or copied into a project."""
+    query = select(Push.id).where(Push.project_id == project.id)
+    return session.scalar(query.limit(1)) is not None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 from flask import current_app
-from sqlalchemy import func, select, update
+from sqlalchemy import ColumnElement, func, select, update
 
 from ..access import Permission, Role, repository_policy
 from ..access.tag_rules import TagChange, is_immutable, refusal
@@ -45,9 +45,16 @@ def page_of(project: Project, number: int) -> tuple[list[TrashedTag], Page]:
 
 def has_tags_of(image: ContainerImage) -> bool:
     """Return whether the trash lists deleted tags of an image."""
-    query = select(TrashedTag.id).where(
-        TrashedTag.repository == image.path, TrashedTag.leaving.is_(False)
-    )
+    return _lists_any(TrashedTag.repository == image.path)
+
+
+def has_tags_in(project: Project) -> bool:
+    """Return whether the trash lists deleted tags of a project."""
+    return _lists_any(TrashedTag.project_id == project.id)
+
+
+def _lists_any(condition: ColumnElement[bool]) -> bool:
+    query = select(TrashedTag.id).where(condition, TrashedTag.leaving.is_(False))
     return db.session.scalar(query.limit(1)) is not None
 
 

@@ -9,6 +9,7 @@ from werkzeug.wrappers import Response
 from ..access import Permission, Visibility, path_access, permissions, visible_places
 from ..catalog.images import is_listed
 from ..catalog.pull_through import permitted
+from ..catalog.push_log import has_pushes
 from ..catalog.tree import SORTS, tree_view
 from ..db.session import db
 from ..errors import Conflict, Denied, Invalid, NotFound
@@ -23,6 +24,7 @@ from ..projects import listing, service, tag_rules
 from ..removals.planner import plan_namespace, plan_project
 from ..removals.service import find_obstacle, start
 from ..tags.enforcement import GateState, gate_state
+from ..trash import service as trash
 from .addresses import image_url
 from .admin_reports import unassigned_count
 from .form_options import role_options
@@ -115,6 +117,8 @@ def _render_project(loaded: ResolvedPlace) -> str:
         old_paths=moves.old_paths_of(project) if Permission.CONFIGURE in loaded.can else [],
         under_way=moves.under_way(project) if Permission.CONFIGURE in loaded.can else [],
         tree=tree_view(images, "", search_text(), *sort_order(SORTS, "name")),
+        was_pushed_to=not images and has_pushes(db.session(), project),
+        links_trash=not images and Permission.DELETE in can and trash.has_tags_in(project),
         pushes=listing.recent_pushes(
             db.session(), principal(), ContainerImage.project_id == project.id
         ),

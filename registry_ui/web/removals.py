@@ -102,7 +102,10 @@ def delete_tag(path: str, name: str, tag: str) -> Answer:
 def _delete_and_redirect(
     loaded: ResolvedPlace, image: ContainerImage, plan: RemovalPlan
 ) -> Response:
-    """Delete a tag; redirect to the image, or to the removal if the worker has to finish it."""
+    """Delete a tag; redirect to the image, or to the removal if the worker has to finish it.
+
+    Redirect to the project if that was the last tag, because an image without tags has no page.
+    """
     path, name = loaded.place.path, image.name
     started = start(actor(), plan, loaded.project)
     removal = runner.run(started.id, timeout=REMOVAL_TIMEOUT)
@@ -112,7 +115,8 @@ def _delete_and_redirect(
     if outcome == IN_TRASH:
         outcome = "deleted; you can restore it from the trash"
     flash(f"{plan.target}: {outcome}.", "success")
-    if db.session.get(ContainerImage, image.id, populate_existing=True) is None:
+    row = db.session.get(ContainerImage, image.id, populate_existing=True)
+    if row is None or row.emptied_at is not None:
         return redirect(url_for("projects.show", path=path))
     return redirect(url_for("registry.image", path=path, name=name))
 

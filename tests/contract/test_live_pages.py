@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -13,6 +14,7 @@ from registry_ui.jobs import tasks
 from registry_ui.models import ContainerImage
 from registry_ui.removals.plan import RemovalOptions
 from registry_ui.removals.planner import plan_tags
+from tests.support.html import Page
 from tests.support.html import rows_of_tags as rows
 from tests.support.live import tiny
 from tests.web.support import event_of
@@ -293,3 +295,24 @@ def test_the_raw_config_is_there_to_read(shop):
     page = shop.page(f"/{shop.shop}/-/images/app/-/tags/1.0")
     (document,) = [r.text for r in page.all("pre") if r.attrs["aria-label"] == "Config"]
     assert json.loads(document) == json.loads(ONE.blobs[0].data)
+
+
+@pytest.mark.both_databases
+@pytest.mark.parametrize("name", ["app", ""])
+def test_deleting_the_last_tag_of_the_last_image_leads_to_the_project_and_its_trash(shop, name):
+    path = f"{shop.shop}/{name}".rstrip("/")
+    page = shop.page(f"/{shop.shop}")
+    assert "Nothing was pushed here yet" in page.text
+    shop.push_and_tell(path, {"1.0": ONE})
+    image = f"/{shop.shop}/-/images/{name}" if name else f"/{shop.shop}"
+    address = f"{image}/-/tags/1.0/-/delete"
+    browser = shop.browser("maintainer")
+    shop.app.config["SETTINGS"] = replace(shop.config, trash_days=7)
+    hidden = Page(browser.get(address).text).hidden
+    answer = browser.post(address, hidden, follow_redirects=True)
+    assert answer.status_code == 200
+    assert answer.request.path == f"/{shop.shop}"
+    page = Page(answer.text)
+    assert f"{path}:1.0: deleted; you can restore it from the trash." in page.text
+    assert f"No images now {IN_TRASH}" in page.text
+    assert f"{path}:1.0" in shop.page(page.links["trash"]).text
