@@ -55,7 +55,9 @@ install_with_pip() {
 install_with_uv() {
     grep -q '^uv==' "$1" || return
     awk '/^uv==/ { pin = 1 } pin { print } pin && !/\\$/ { exit }' "$1" >.venv/uv.txt
-    install_with_pip .venv/uv.txt
+    install_with_pip .venv/uv.txt || return
+    # A file that a full disk cut off would do nothing, and say that it did.
+    case $(.venv/bin/uv --version) in "uv "*) ;; *) return 1 ;; esac
     .venv/bin/uv pip install --quiet --require-hashes --python .venv/bin/python --requirement "$1"
 }
 

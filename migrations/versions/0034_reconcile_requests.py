@@ -38,6 +38,8 @@ def downgrade() -> None:
         "UPDATE container_images SET reconcile_wanted = true"
         " WHERE reconcile_requested_at IS NOT NULL"
     )
+    if op.get_context().dialect.name == "postgresql":
+        op.alter_column(IMAGES, "reconcile_wanted", server_default=None)
     op.create_index(f"ix_{IMAGES}_reconcile_wanted", IMAGES, ["reconcile_wanted"])
     op.drop_index(f"ix_{IMAGES}_reconcile_requested_at", IMAGES)
     op.drop_column(IMAGES, "reconcile_requested_at")

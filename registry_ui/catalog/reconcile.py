@@ -66,7 +66,7 @@ def reconcile(repository: RepositoryName, *, digests: bool = True, removed_by: s
     if is_cache():
         return _reconcile_cached(repository)
     complete_interrupted_steps(repository)
-    started_at = utc_now()
+    started_at, request = utc_now(), _find_request(db.session(), repository)
     end_read()
     try:
         answer = _fetch_tags(repository)
@@ -77,7 +77,7 @@ def reconcile(repository: RepositoryName, *, digests: bool = True, removed_by: s
     except RegistryError as error:
         _record_error(repository, str(error))
         return Outcome(str(repository), error=str(error))
-    listing = TagListing(names, live, started_at, removed_by)
+    listing = TagListing(names, live, started_at, request, removed_by)
     outcome = _apply_or_record_unassigned(repository, listing, is_known=answer is not None)
     outcome.unanswered = sorted(live.unanswered)
     outcome.unusable = list(answer.unusable) if answer else []
@@ -125,7 +125,7 @@ def _reconcile_cached(repository: RepositoryName) -> Outcome:
             return Outcome(path, owned=False, exists=False)
         session.execute(delete(UnassignedRepository).where(UnassignedRepository.path == path))
         image = ensure_image(session, project, path)
-        image.mark_reconciled(utc_now())
+        image.mark_reconciled(utc_now(), image.reconcile_requested_at)
         return Outcome(path, tags=image.tag_count)
 
 
@@ -142,6 +142,12 @@ def _fetch_tags(repository: RepositoryName) -> TagNames | None:
 
 def _find_image_id(session: Session, repository: RepositoryName) -> int | None:
     return session.scalar(select(ContainerImage.id).where(ContainerImage.path == str(repository)))
+
+
+def _find_request(session: Session, repository: RepositoryName) -> datetime | None:
+    """Return when a reconcile of the image was requested; None if nobody waits for one."""
+    query = select(ContainerImage.reconcile_requested_at)
+    return session.scalar(query.where(ContainerImage.path == str(repository)))
 
 
 def _record_unassigned(

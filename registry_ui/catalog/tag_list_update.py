@@ -27,6 +27,7 @@ class TagListing:
         live: digests and damage of the tags that were read. Tags that were not read keep the
             digest and damage stored in the database.
         started_at: when the registry was asked. Changes that an event reported later are kept.
+        request: the image's ``reconcile_requested_at`` before the registry was asked.
         removed_by: the user who removed tags in this application; "" if deletion events are the
             only source for the user's name.
     """
@@ -34,6 +35,7 @@ class TagListing:
     names: Collection[str]
     live: LiveTags
     started_at: datetime
+    request: datetime | None
     removed_by: str = ""
 
 
@@ -69,7 +71,7 @@ def apply_tag_list(session: Session, image: ContainerImage, listing: TagListing)
     outcome.removed = len(missing_rows)
     session.flush()
     count_tags(session, image)
-    image.mark_reconciled(started_at)
+    image.mark_reconciled(started_at, listing.request)
     _delete_or_hide_if_empty(session, image, listing)
     return outcome
 

@@ -66,17 +66,19 @@ class ContainerImage(Base):
 
     project: Mapped[Project] = relationship(lazy="raise")
 
-    def mark_reconciled(self, started_at: datetime) -> None:
-        """Record a reconcile that succeeded.
+    def mark_reconciled(self, started_at: datetime, request: datetime | None) -> None:
+        """Record a reconcile that succeeded, and delete the request that it fulfilled.
 
-        A request that was made after the registry was asked stays: the answer can be older than
-        the change that the request is about.
+        A request that was made after the registry was asked stays, because the answer can be older
+        than the change that the request is about. The two requests differ in their times. Times
+        are not compared by order, because the clocks of two machines can differ.
 
         Args:
             started_at: when the registry was asked.
+            request: ``reconcile_requested_at`` as it was before the registry was asked.
         """
         self.reconciled_at, self.reconcile_error = started_at, None
-        if self.reconcile_requested_at is not None and self.reconcile_requested_at <= started_at:
+        if self.reconcile_requested_at == request:
             self.reconcile_requested_at = None
 
     @classmethod

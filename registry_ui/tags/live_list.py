@@ -44,6 +44,7 @@ class LiveTagList:
         self.fresh_at: datetime | None = utc_now()
         self.unusable: tuple[str, ...] = ()
         self._image, self._started_at = image, utc_now()
+        self._request = image.reconcile_requested_at
         self._answer: Future[TagNames] | None = None
         if is_cached:
             self.fresh_at = image.reconciled_at
@@ -84,6 +85,6 @@ class LiveTagList:
         with writing() as session:
             current = lock_image(session, self._image.id)
             if current is not None:
-                listing = TagListing(listed_names, LiveTags(), self._started_at)
+                listing = TagListing(listed_names, LiveTags(), self._started_at, self._request)
                 apply_tag_list(session, current, listing)
         return True

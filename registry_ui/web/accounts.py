@@ -107,7 +107,7 @@ def create_token() -> Response | tuple[str, int]:
     """Create an access token, and redirect to the profile, which shows the token's secret once."""
     form = request.form
     # A page from before an update has the old names of these fields, ``reach`` and ``reach_exact``.
-    restriction = form.get("restriction", form.get("reach", ""))
+    restriction = form.get("restriction") or form.get("reach", "")
     is_exact = "1" in (form.get("restriction_exact"), form.get("reach_exact"))
     try:
         created = service.create_access_token(

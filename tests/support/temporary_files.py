@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 #: The file system in memory that every Linux has.
@@ -25,9 +26,17 @@ def keep_files_in_memory(root: Path = MEMORY, min_free: int = MIN_FREE) -> None:
     if status.f_bavail * status.f_frsize < min_free or status.f_flag & os.ST_NOEXEC:
         return
     folder = root / f"registry_ui-tests-{os.getuid()}"
-    folder.mkdir(exist_ok=True)
-    if folder.is_symlink() or folder.stat().st_uid != os.getuid():
+    with suppress(OSError):
+        folder.mkdir(mode=0o700)
+    try:
+        descriptor = os.open(folder, os.O_DIRECTORY | os.O_NOFOLLOW)
+    except OSError:
         return
-    # Root runs PostgreSQL as another user, who has to get through, but can't list the folder.
-    folder.chmod(0o711)
+    try:
+        if os.fstat(descriptor).st_uid != os.getuid():
+            return
+        # Root runs PostgreSQL as another user, who has to get through, but can't list the folder.
+        os.fchmod(descriptor, 0o711)
+    finally:
+        os.close(descriptor)
     os.environ["TMPDIR"] = tempfile.tempdir = str(folder)

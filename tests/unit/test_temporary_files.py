@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -36,11 +37,12 @@ def test_temporary_files_stay_on_the_disk_if_memory_is_short(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_that_another_user_prepared_is_not_used(tmp_path, monkeypatch):
+@pytest.mark.parametrize("prepare", [Path.touch, lambda path: path.symlink_to("/etc")])
+def test_what_another_user_prepared_is_not_used(tmp_path, monkeypatch, prepare):
     keep_files_in_memory(tmp_path, min_free=1)
     (folder,) = tmp_path.iterdir()
     folder.rmdir()
-    folder.symlink_to("/etc")
+    prepare(folder)
     monkeypatch.setattr(tempfile, "tempdir", None)
     monkeypatch.delenv("TMPDIR")
     keep_files_in_memory(tmp_path, min_free=1)

@@ -44,7 +44,7 @@ def listed(site, at, **tags):
     """Apply an answer of the registry that was asked for at some time."""
     with site.session(), writing() as session:
         image = session.scalars(ContainerImage.select_locked(ContainerImage.path == IMAGE)).one()
-        apply_tag_list(session, image, TagListing(tags, LiveTags(digests=tags), at))
+        apply_tag_list(session, image, TagListing(tags, LiveTags(digests=tags), at, request=None))
 
 
 @pytest.fixture

@@ -97,15 +97,17 @@ def test_a_registry_that_fails_is_not_asked_for_everything_again_and_again(
     assert (image.reconcile_requested_at, image.reconcile_error) == (None, None)
 
 
-def test_a_request_during_a_reconcile_leads_to_another_one(site, graph, registry):
-    site.change(ContainerImage, {"reconcile_requested_at": datetime.now(UTC)})
+@pytest.mark.parametrize("clock", [timedelta(), timedelta(hours=-5), timedelta(hours=5)])
+def test_a_request_during_a_reconcile_leads_to_another_one(site, graph, registry, clock):
+    """Also if the clock of the machine that applies the event is slow or fast."""
+    site.change(ContainerImage, {"reconcile_requested_at": datetime.now(UTC) + clock})
 
     def answer(asked):
         """Answer; then somebody deletes the tag, and the event says so."""
         listed = graph(asked)
         if asked.path.endswith("/tags/list"):
             graph.tags[IMAGE].clear()
-            site.change(ContainerImage, {"reconcile_requested_at": datetime.now(UTC)})
+            site.change(ContainerImage, {"reconcile_requested_at": datetime.now(UTC) + clock})
         return listed
 
     registry.answer = answer
@@ -114,3 +116,4 @@ def test_a_request_during_a_reconcile_leads_to_another_one(site, graph, registry
     registry.answer = graph
     work(site)
     assert site.rows(Tag) == []
+    assert [row.reconcile_requested_at for row in site.rows(ContainerImage)] in ([], [None])

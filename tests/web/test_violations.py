@@ -77,7 +77,9 @@ def compare(site, tags):
     with site.session() as session:
         image = session.query(ContainerImage).one()
         later = datetime.now(UTC) + timedelta(seconds=1)
-        apply_tag_list(session, image, TagListing(tags, LiveTags(digests=tags), later))
+        apply_tag_list(
+            session, image, TagListing(tags, LiveTags(digests=tags), later, request=None)
+        )
         session.commit()
 
 
