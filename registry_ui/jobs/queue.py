@@ -49,14 +49,16 @@ class RedisOutage:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._since: float | None = None
-        self._failed_at = self._retry_at = 0.0
+        self._failed_at = 0.0
         #: Class name of the last error, "" before the first one.
         self.reason = ""
 
     @property
     def seconds_to_wait(self) -> float:
         """Seconds until Redis can be called again after a failure; 0 if it can be called now."""
-        return max(0.0, self._retry_at - time.monotonic())
+        if self._since is None:
+            return 0.0
+        return max(0.0, self._failed_at + RETRY_INTERVAL - time.monotonic())
 
     def run(self, call: Callable[[], T]) -> T:
         """Run a function that calls Redis, return its result, and record whether Redis answered.
@@ -77,7 +79,6 @@ class RedisOutage:
     def _record_failure(self, error: RedisError) -> None:
         with self._lock:
             self._failed_at = time.monotonic()
-            self._retry_at = self._failed_at + RETRY_INTERVAL
             self.reason = type(error).__name__
             if self._since is not None:
                 return
@@ -96,7 +97,6 @@ class RedisOutage:
             if self._since is None or started_at <= self._failed_at:
                 return
             seconds, self._since = time.monotonic() - self._since, None
-            self._retry_at = 0.0
         logger.warning("Redis answers again after %.0f seconds.", seconds)
 
 

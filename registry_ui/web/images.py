@@ -30,7 +30,7 @@ from ..projects import listing
 from ..registry_connection import NOTHING_CHANGED, REGISTRY_ERROR
 from ..tag_detail import TagViewOptions, tag_view
 from ..tags.queries import tag_reaching
-from ..tags.table import SORTS, TableQuery, tag_row, tag_table
+from ..tags.table import SORTS, TableQuery, TagTable, tag_row, tag_table
 from ..trash import service as trash
 from .addresses import image_url
 
@@ -80,8 +80,15 @@ def image(path: str, name: str) -> str:
         chosen=request.args.getlist("chosen")[:MAX_CHOSEN],
         can=can,
         cached=cached,
-        links_trash=not table.rows and Permission.DELETE in can and trash.has_tags_of(row),
+        links_trash=_links_trash(table, can, row),
     )
+
+
+def _links_trash(
+    table: TagTable, permissions: frozenset[Permission], image: ContainerImage
+) -> bool:
+    """Return whether an empty tag table links to the trash: if that has tags of the image."""
+    return not table.rows and Permission.DELETE in permissions and trash.has_tags_of(image)
 
 
 def _render_folder(loaded: ResolvedPlace, name: str, images: list[ImageRow]) -> str:
@@ -110,7 +117,7 @@ def tag_rows(path: str, name: str) -> str:
         error=table.error,
         more=max(0, table.total - TREE_ROWS),
         can=can,
-        links_trash=not table.rows and Permission.DELETE in can and trash.has_tags_of(row),
+        links_trash=_links_trash(table, can, row),
     )
 
 
